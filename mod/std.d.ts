@@ -1,0 +1,148 @@
+/**
+ * Types of the standard library functions ku uses. The npm package `deno-std` holds the library as plain
+ * JavaScript, so the declarations are here, under the names the source files import; deno.json names this file
+ * in `compilerOptions.types`. With the library taken from JSR, which brings its own types, this file goes.
+ *
+ * Rule: only what is used, and no looser than the original.
+ * References: the documentation of @std/assert, @std/yaml and @std/cli.
+ */
+
+declare module "@std/assert" {
+  /** Any class whose instances are `E`, whatever its constructor takes. */
+  type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
+
+  /** What every failed assertion throws. */
+  export class AssertionError extends Error {
+    constructor(message: string, options?: ErrorOptions);
+  }
+
+  export function assert(condition: unknown, message?: string): asserts condition;
+  export function assertFalse(condition: unknown, message?: string): asserts condition is false;
+  export function assertExists<T>(actual: T, message?: string): asserts actual is NonNullable<T>;
+  export function fail(message?: string): never;
+
+  /** Deep equality; typed arrays, maps and sets included. */
+  export function assertEquals<T>(actual: T, expected: T, message?: string): void;
+  export function assertNotEquals<T>(actual: T, expected: T, message?: string): void;
+  export function assertStrictEquals<T>(actual: unknown, expected: T, message?: string): asserts actual is T;
+  /** Deep equality as a question. */
+  export function equal(a: unknown, b: unknown): boolean;
+
+  /** Within `tolerance`, by default 1e-7 of `expected`. */
+  export function assertAlmostEquals(
+    actual: number,
+    expected: number,
+    tolerance?: number,
+    message?: string,
+  ): void;
+  export function assertGreater<T>(actual: T, expected: T, message?: string): void;
+  export function assertGreaterOrEqual<T>(actual: T, expected: T, message?: string): void;
+  export function assertLess<T>(actual: T, expected: T, message?: string): void;
+  export function assertLessOrEqual<T>(actual: T, expected: T, message?: string): void;
+
+  export function assertStringIncludes(actual: string, expected: string, message?: string): void;
+  export function assertMatch(actual: string, expected: RegExp, message?: string): void;
+  export function assertNotMatch(actual: string, expected: RegExp, message?: string): void;
+  export function assertArrayIncludes<T>(
+    actual: ArrayLike<T>,
+    expected: ArrayLike<T>,
+    message?: string,
+  ): void;
+  export function assertInstanceOf<T>(
+    actual: unknown,
+    expected: abstract new (...args: never[]) => T,
+    message?: string,
+  ): asserts actual is T;
+
+  /** Returns what `fn` threw. */
+  export function assertThrows(fn: () => unknown, message?: string): unknown;
+  export function assertThrows<E extends Error>(
+    fn: () => unknown,
+    errorClass: ErrorClass<E>,
+    messageIncludes?: string,
+    message?: string,
+  ): E;
+
+  /** Returns what the promise of `fn` was rejected with. A synchronous throw is a failure. */
+  export function assertRejects(fn: () => PromiseLike<unknown>, message?: string): Promise<unknown>;
+  export function assertRejects<E extends Error>(
+    fn: () => PromiseLike<unknown>,
+    errorClass: ErrorClass<E>,
+    messageIncludes?: string,
+    message?: string,
+  ): Promise<E>;
+}
+
+declare module "@std/yaml" {
+  type SchemaName = "failsafe" | "json" | "core" | "default" | "extended";
+
+  export interface ParseOptions {
+    /** Default false: a duplicate key is an error. */
+    allowDuplicateKeys?: boolean;
+    schema?: SchemaName;
+    onWarning?(error: Error): void;
+  }
+
+  export interface StringifyOptions {
+    /** Spaces a level, default 2. */
+    indent?: number;
+    /** Default true: indent the dash of a list inside a map. */
+    arrayIndent?: boolean;
+    skipInvalid?: boolean;
+    flowLevel?: number;
+    schema?: SchemaName;
+    /** Default false; a function compares keys. */
+    sortKeys?: boolean | ((a: string, b: string) => number);
+    /** Default 80. */
+    lineWidth?: number;
+    /** Default true: repeated objects become anchors and aliases. */
+    useAnchors?: boolean;
+    compatMode?: boolean;
+  }
+
+  /** Thrown for text that is no YAML; line and column count from 1, offset from 0. */
+  export class YamlSyntaxError extends SyntaxError {
+    readonly line: number;
+    readonly column: number;
+    readonly offset: number;
+    readonly snippet?: string;
+  }
+
+  /** One document; null when it is empty. JSON is YAML. Throws YamlSyntaxError. */
+  export function parse(content: string, options?: ParseOptions): unknown;
+  /** Throws TypeError for values YAML cannot say (functions, undefined at the top). */
+  export function stringify(data: unknown, options?: StringifyOptions): string;
+}
+
+declare module "@std/cli/parse-args" {
+  export interface ParseOptions<B extends string, S extends string, C extends string> {
+    /** Flags without a value; false unless given. */
+    boolean?: readonly B[];
+    /** Options whose value stays text; `_` keeps the positional words text too. */
+    string?: readonly S[];
+    /** Those of `string` or `boolean` that may be repeated; always an array. */
+    collect?: readonly C[];
+    /** Flags that `--no-<flag>` sets to false. */
+    negatable?: readonly B[];
+    alias?: Readonly<Record<string, string | readonly string[]>>;
+    default?: Readonly<Partial<Record<B | S, unknown>>>;
+    /** Everything from the first positional word on is positional. */
+    stopEarly?: boolean;
+    /** Words after `--` go to the key `--` instead of `_`. */
+    "--"?: boolean;
+    /** Called for an option not named above, and for positional words (without `key`); false leaves it out. */
+    unknown?: (arg: string, key?: string, value?: unknown) => unknown;
+  }
+
+  export type Args<B extends string, S extends string, C extends string> =
+    & { [K in Exclude<B, C>]: boolean }
+    & { [K in Extract<B, C>]: boolean[] }
+    & { [K in Exclude<S, C | "_">]?: string }
+    & { [K in Exclude<Extract<S, C>, "_">]: string[] }
+    & { _: "_" extends S ? string[] : (string | number)[]; "--"?: string[] };
+
+  export function parseArgs<B extends string = never, S extends string = never, C extends string = never>(
+    args: readonly string[],
+    options?: ParseOptions<B, S, C>,
+  ): Args<B, S, C>;
+}
