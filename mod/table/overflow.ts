@@ -1,0 +1,131 @@
+/**
+ * Memory of untracked flows: when a session bucket is full the flow is forwarded all the same, and what its replies need to find
+ * the way back is noted here. Direct-mapped: one place for a reply tuple, the newest wins, nothing is ever full.
+ *
+ * Entries have the layout of session.ts (KIND, LAST_SEEN, SERVICE, POD, NOTE, OFFLOAD, original tuple, reply tuple), so that code that translates a
+ * reply takes `(words, entry)` from either table.
+ *
+ *   word 0   header, HEADER_WORDS: places, address width, timeout, expanded hash key
+ *   +        entries, 12 words (A = 1) or 24 words (A = 4) each
+ *
+ * Rule: one writer; finding never writes; exact comparison; a note older than the timeout is not found, so that later traffic of the
+ * pod's own is not mistaken for a reply.
+ */
+
+import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
+import {
+  SESSION_KIND,
+  SESSION_LAST_SEEN,
+  SESSION_LIVE,
+  SESSION_ORIGINAL,
+  SESSION_POD,
+  SESSION_SERVICE,
+} from "./session_layout.ts";
+
+const HEADER_WORDS = 64;
+const HEADER_MAGIC = 0;
+const HEADER_PLACES = 1;
+const HEADER_ADDRESS_WORDS = 2;
+const HEADER_TIMEOUT = 3;
+const HEADER_KEY = 16; // HASH_KEY_WORDS
+const MAGIC = 0x6b754f31; // "kuO1"
+
+export const OVERFLOW_MAX_PLACES = 1 << 24;
+
+/** Reply tuple → original tuple of flows without a session. See the top of the file. */
+export class OverflowTable {
+  readonly buffer: SharedArrayBuffer | ArrayBuffer;
+  readonly words: Int32Array;
+  readonly places: number;
+  readonly addressWords: 1 | 4;
+  /** Words from one entry to the next. */
+  readonly stride: number;
+  /** Offset of the reply tuple in an entry. */
+  readonly replyAt: number;
+  /** Scratch, 2A + 1 words: the reply tuple, for `find` and `note`. */
+  readonly key: Int32Array;
+  /** Scratch, 2A + 1 words: the original tuple, for `note`. */
+  readonly original: Int32Array;
+
+  readonly #mask: number;
+
+  /** Bytes of a table of `places` (a power of two) places. */
+  static bytesFor(places: number, addressWords: 1 | 4): number {
+    return 4 * (HEADER_WORDS + places * (6 + 2 * (2 * addressWords + 1)));
+  }
+
+  /** A new, empty table; `seed`: at least four random words. Notes are valid for 40 s until `setTimeout` says otherwise. */
+  static create(places: number, addressWords: 1 | 4, seed: Uint32Array, shared = true): OverflowTable {
+    if (places < 1 || places > OVERFLOW_MAX_PLACES || (places & (places - 1)) !== 0) {
+      throw new RangeError(`overflow places must be a power of two up to ${OVERFLOW_MAX_PLACES}: ${places}`);
+    }
+    const bytes = OverflowTable.bytesFor(places, addressWords);
+    const buffer = shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+    const words = new Int32Array(buffer, 0, HEADER_WORDS);
+    words[HEADER_MAGIC] = MAGIC;
+    words[HEADER_PLACES] = places;
+    words[HEADER_ADDRESS_WORDS] = addressWords;
+    words[HEADER_TIMEOUT] = 40;
+    expandSeed(seed, words, HEADER_KEY);
+    return new OverflowTable(buffer);
+  }
+
+  constructor(buffer: SharedArrayBuffer | ArrayBuffer) {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer);
+    if (this.words[HEADER_MAGIC] !== MAGIC) throw new TypeError("not an overflow table");
+    this.places = this.words[HEADER_PLACES];
+    this.addressWords = this.words[HEADER_ADDRESS_WORDS] === 1 ? 1 : 4;
+    this.replyAt = SESSION_ORIGINAL + 2 * this.addressWords + 1;
+    this.stride = this.replyAt + 2 * this.addressWords + 1;
+    this.key = new Int32Array(2 * this.addressWords + 1);
+    this.original = new Int32Array(2 * this.addressWords + 1);
+    this.#mask = this.places - 1;
+  }
+
+  /** Seconds for which an unused note is valid. */
+  setTimeout(seconds: number): void {
+    this.words[HEADER_TIMEOUT] = seconds;
+  }
+
+  /** Notes that replies of tuple `key` belong to the flow `original`; returns the entry. What stood at its place is forgotten. */
+  note(protocol: number, service: number, pod: number, now: number): number {
+    const words = this.words;
+    const entry = this.#entryOf(protocol);
+    words[entry + SESSION_KIND] = 0; // a reader in another thread finds no half-written note
+    for (let i = 0; i < this.key.length; i++) {
+      words[entry + SESSION_ORIGINAL + i] = this.original[i];
+      words[entry + this.replyAt + i] = this.key[i];
+    }
+    words[entry + SESSION_LAST_SEEN] = now;
+    words[entry + SESSION_SERVICE] = service;
+    words[entry + SESSION_POD] = pod;
+    words[entry + SESSION_KIND] = (protocol << 24) | SESSION_LIVE;
+    return entry;
+  }
+
+  /** Entry (index into `words`) of the note whose reply tuple is `key`, or -1. */
+  find(protocol: number, now: number): number {
+    const words = this.words;
+    const entry = this.#entryOf(protocol);
+    const kind = words[entry + SESSION_KIND];
+    if ((kind & SESSION_LIVE) === 0 || kind >>> 24 !== protocol) return -1;
+    for (let i = 0; i < this.key.length; i++) {
+      if (words[entry + this.replyAt + i] !== this.key[i]) return -1;
+    }
+    return now - words[entry + SESSION_LAST_SEEN] > words[HEADER_TIMEOUT] ? -1 : entry;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.words.fill(0, HEADER_WORDS);
+  }
+
+  #entryOf(protocol: number): number {
+    const key = this.key;
+    const hash = this.addressWords === 1
+      ? keyedHash4(this.words, HEADER_KEY, protocol, key[0], key[1], key[2])
+      : keyedHash6(this.words, HEADER_KEY, protocol, key, 0);
+    return HEADER_WORDS + (hash & this.#mask) * this.stride;
+  }
+}

@@ -1,0 +1,398 @@
+/**
+ * Sessions of one worker and one address width: who talks to which pod, found from either direction. The layout is drawn in
+ * session_layout.ts, the hash explained in hash.ts.
+ *
+ * Rule: one writer. Finding never writes; a hash match alone never decides. Expired sessions are not found, and their room is reused.
+ * Nothing here allocates after construction. Time is an argument: whole seconds from any start, below 2^31.
+ *
+ * Other threads may read. HEADER_VERSION is odd while the writer is inside, KIND is cleared before and written after the rest of
+ * an entry. `readReply` is their way: it copies an entry and repeats when the version moved. `findReply` in another thread may miss
+ * a session, or return one that is just being replaced.
+ *
+ * References: nf_conntrack (original and reply tuple of one session); RFC 5382 REQ-5 (timeouts); seqlock (include/linux/seqlock.h).
+ */
+
+import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
+import * as layout from "./session_layout.ts";
+import { ReplyIndex } from "./session_reply.ts";
+
+export {
+  SESSION_FULL,
+  SESSION_KIND,
+  SESSION_LAST_SEEN,
+  SESSION_LIVE,
+  SESSION_MAX_BUCKETS,
+  SESSION_NOTE,
+  SESSION_OFFLOAD,
+  SESSION_ORIGINAL,
+  SESSION_POD,
+  SESSION_REPLY4,
+  SESSION_REPLY6,
+  SESSION_REPLY_TAKEN,
+  SESSION_SERVICE,
+  SESSION_STATE_CLOSING,
+  SESSION_STATE_ESTABLISHED,
+  SESSION_STATE_OTHER,
+  SESSION_STATE_TRANSITORY,
+} from "./session_layout.ts";
+
+// V8 folds constants of the own module into the code, but reads imported ones from memory at every use: hence these.
+const hash4 = keyedHash4;
+const hash6 = keyedHash6;
+const isLiveSession = layout.isSession;
+const isExpired = layout.isExpired;
+const equalTuple = layout.equalTuple6;
+const tagOf = layout.tagOf;
+const tagHits = layout.tagHits;
+const LAST_SEEN = layout.SESSION_LAST_SEEN;
+const ORIGINAL = layout.SESSION_ORIGINAL;
+const REPLY4 = layout.SESSION_REPLY4;
+const REPLY6 = layout.SESSION_REPLY6;
+const LIVE = layout.SESSION_LIVE;
+const TIMEOUTS = layout.HEADER_TIMEOUTS;
+const KEY = layout.HEADER_KEY;
+const TAGS_AT = layout.HEADER_WORDS;
+const USED = layout.HEADER_USED;
+const VERSION = layout.HEADER_VERSION;
+const STRIDE4 = 12;
+const STRIDE6 = 24;
+
+/** An entry offset masked with this is known to be small: V8 then leaves out overflow checks. Tables stay below 2^30 words. */
+const OFFSET_MASK = 0x3fffffff;
+const READ_ATTEMPTS = 64;
+
+/** The sessions of one worker and one address width. See the top of the file. */
+export class SessionTable {
+  readonly buffer: SharedArrayBuffer | ArrayBuffer;
+  readonly words: Int32Array;
+  readonly buckets: number;
+  readonly addressWords: 1 | 4;
+  /** Sessions it can hold: four a bucket. */
+  readonly capacity: number;
+  /** Words from one entry to the next. */
+  readonly stride: number;
+  /** Offset of the reply tuple in an entry: SESSION_REPLY4 or SESSION_REPLY6. */
+  readonly replyAt: number;
+  /** Scratch, 2A + 1 words: the tuple to look for. Not shared: every view has its own. */
+  readonly key: Int32Array;
+  /** Scratch, 2A + 1 words: the reply tuple for `insert`. */
+  readonly replyKey: Int32Array;
+  /** Seconds until an idle session expires, by state, in the shared header: the control plane may write it at any time. */
+  readonly timeouts: Int32Array;
+
+  readonly #bucketMask: number;
+  readonly #entriesAt: number;
+  readonly #replies: ReplyIndex;
+
+  /** Bytes of a table of `buckets` (a power of two) buckets. */
+  static bytesFor(buckets: number, addressWords: 1 | 4): number {
+    return 4 *
+      (layout.entriesAtFor(buckets) + buckets * layout.BUCKET_ENTRIES * layout.strideFor(addressWords));
+  }
+
+  /**
+   * A new, empty table. `seed`: at least four random words, different in every process. Timeouts start as 40 s, TCP transitory and
+   * closing 240 s, established 7440 s. RangeError for a number of buckets that is no power of two or too large.
+   */
+  static create(buckets: number, addressWords: 1 | 4, seed: Uint32Array, shared = true): SessionTable {
+    if (buckets < 1 || buckets > layout.SESSION_MAX_BUCKETS || (buckets & (buckets - 1)) !== 0) {
+      throw new RangeError(
+        `session buckets must be a power of two up to ${layout.SESSION_MAX_BUCKETS}: ${buckets}`,
+      );
+    }
+    if (seed.length < 4) throw new RangeError(`session seed must have four words: ${seed.length}`);
+    const bytes = SessionTable.bytesFor(buckets, addressWords);
+    const buffer = shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+    const words = new Int32Array(buffer, 0, layout.HEADER_WORDS);
+    words[layout.HEADER_MAGIC] = layout.SESSION_MAGIC;
+    words[layout.HEADER_BUCKETS] = buckets;
+    words[layout.HEADER_ADDRESS_WORDS] = addressWords;
+    words.set([40, 240, 7440, 240], TIMEOUTS);
+    expandSeed(seed, words, KEY);
+    return new SessionTable(buffer);
+  }
+
+  /** A view of an existing table, in any thread. */
+  constructor(buffer: SharedArrayBuffer | ArrayBuffer) {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer);
+    if (this.words[layout.HEADER_MAGIC] !== layout.SESSION_MAGIC) throw new TypeError("not a session table");
+    this.buckets = this.words[layout.HEADER_BUCKETS];
+    this.addressWords = this.words[layout.HEADER_ADDRESS_WORDS] === 1 ? 1 : 4;
+    this.capacity = this.buckets * layout.BUCKET_ENTRIES;
+    this.stride = layout.strideFor(this.addressWords);
+    this.replyAt = this.addressWords === 1 ? REPLY4 : REPLY6;
+    this.key = new Int32Array(2 * this.addressWords + 1);
+    this.replyKey = new Int32Array(2 * this.addressWords + 1);
+    this.timeouts = new Int32Array(buffer, TIMEOUTS * 4, 4);
+    this.#bucketMask = this.buckets - 1;
+    this.#entriesAt = layout.entriesAtFor(this.buckets);
+    this.#replies = new ReplyIndex(this.words, this.buckets);
+  }
+
+  /** Entry (offset into `words`) of the live session whose original tuple is `key`, or -1. */
+  findOriginal(protocol: number, now: number): number {
+    const key = this.key;
+    if (this.addressWords === 1) return this.findOriginal4(protocol, key[0], key[1], key[2], now);
+    const entry = this.#lookOriginal6(hash6(this.words, KEY, protocol, key, 0), protocol, key);
+    return entry >= 0 && isExpired(this.words, entry, now) ? -1 : entry;
+  }
+
+  /** `findOriginal` without the detour through `key`; for addressWords 1 only. */
+  findOriginal4(protocol: number, source: number, destination: number, ports: number, now: number): number {
+    const words = this.words;
+    const hash = hash4(words, KEY, protocol, source, destination, ports);
+    const entry = this.#lookOriginal4(hash, protocol, source, destination, ports);
+    return entry >= 0 && isExpired(words, entry, now) ? -1 : entry;
+  }
+
+  /** Entry of the live session whose reply tuple is `key` (source, destination, ports as the reply packet carries them), or -1. */
+  findReply(protocol: number, now: number): number {
+    const key = this.key;
+    if (this.addressWords === 1) return this.findReply4(protocol, key[0], key[1], key[2], now);
+    const entry = this.#replies.look6(hash6(this.words, KEY, protocol, key, 0), protocol, key);
+    return entry >= 0 && isExpired(this.words, entry, now) ? -1 : entry;
+  }
+
+  /** `findReply` without the detour through `key`; for addressWords 1 only. */
+  findReply4(protocol: number, source: number, destination: number, ports: number, now: number): number {
+    const words = this.words;
+    const hash = hash4(words, KEY, protocol, source, destination, ports);
+    const entry = this.#replies.look4(hash, protocol, source, destination, ports);
+    return entry >= 0 && isExpired(words, entry, now) ? -1 : entry;
+  }
+
+  /**
+   * `findReply` for threads other than the writer: copies the entry (`stride` words) into `copy` and returns where it is, or -1. What
+   * is in `copy` was one whole session. Writing LAST_SEEN at the returned place keeps the session alive; nothing else may be written.
+   */
+  readReply(protocol: number, now: number, copy: Int32Array): number {
+    const words = this.words;
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+      const version = Atomics.load(words, VERSION);
+      if ((version & 1) !== 0) continue;
+      const entry = this.findReply(protocol, now);
+      if (entry >= 0) {
+        for (let i = 0; i < this.stride; i++) copy[i] = words[entry + i];
+      }
+      if (Atomics.load(words, VERSION) === version) return entry;
+    }
+    return -1;
+  }
+
+  /**
+   * Puts a session from `key` (original tuple) and `replyKey` (reply tuple) and returns its entry, with KIND (state 0) and LAST_SEEN
+   * set and the other meta words 0; the caller sets them. An older session of the same original tuple is replaced. Expired sessions
+   * make room. SESSION_FULL: no room. SESSION_REPLY_TAKEN: a live session of another original tuple has this reply tuple; then nothing
+   * was changed.
+   */
+  insert(protocol: number, now: number): number {
+    const hash = this.#hash(protocol, this.key, 0);
+    const replyHash = this.#hash(protocol, this.replyKey, 0);
+    const holder = this.#lookReply(replyHash, protocol, this.replyKey);
+    const same = this.#lookOriginal(hash, protocol, this.key);
+    if (holder >= 0 && holder !== same && !isExpired(this.words, holder, now)) {
+      return layout.SESSION_REPLY_TAKEN;
+    }
+    this.#enter();
+    if (holder >= 0) this.#free(holder);
+    if (same >= 0 && same !== holder) this.#free(same);
+    const index = this.#freeIndex(hash & this.#bucketMask, now);
+    const slot = index < 0 ? -1 : this.#freeSlot(replyHash, now);
+    let entry = layout.SESSION_FULL;
+    if (slot >= 0) {
+      this.#replies.put(slot, replyHash, index);
+      entry = this.#write(index, hash, protocol, now);
+    }
+    this.#leave();
+    return entry;
+  }
+
+  /** Frees an entry and its reply slot; does nothing for a free one. */
+  remove(entry: number): void {
+    if (this.words[entry] === 0) return;
+    this.#enter();
+    this.#free(entry);
+    this.#leave();
+  }
+
+  /** Frees all entries. */
+  clear(): void {
+    this.#enter();
+    this.words.fill(0, TAGS_AT);
+    this.words[USED] = 0;
+    this.#leave();
+  }
+
+  state(entry: number): number {
+    return (this.words[entry] >>> 16) & 0xff;
+  }
+
+  setState(entry: number, state: number): void {
+    this.words[entry] = (this.words[entry] & ~0xff0000) | (state << 16);
+  }
+
+  protocol(entry: number): number {
+    return this.words[entry] >>> 24;
+  }
+
+  /** The caller's 15 bits of flags. */
+  flags(entry: number): number {
+    return this.words[entry] & 0x7fff;
+  }
+
+  setFlags(entry: number, flags: number): void {
+    this.words[entry] = (this.words[entry] & ~0x7fff) | (flags & 0x7fff);
+  }
+
+  /** Whether the session in `entry` has been idle for longer than its state's timeout. */
+  expired(entry: number, now: number): boolean {
+    return isExpired(this.words, entry, now);
+  }
+
+  /** Frees the expired among `count` entries from number `cursor` on; returns the number to go on with (round the table). */
+  sweep(cursor: number, count: number, now: number): number {
+    for (; count > 0; count--) {
+      const entry = this.#entriesAt + cursor * this.stride;
+      if (this.words[entry] !== 0 && isExpired(this.words, entry, now)) this.remove(entry);
+      cursor = cursor + 1 === this.capacity ? 0 : cursor + 1;
+    }
+    return cursor;
+  }
+
+  /** Entries in use, expired ones that nobody has swept included. */
+  used(): number {
+    return this.words[USED];
+  }
+
+  /** Visits the entry of every live session. The visitor may remove the one it is given. */
+  forEach(now: number, visit: (entry: number) => void): void {
+    for (let index = 0; index < this.capacity; index++) {
+      const entry = this.#entriesAt + index * this.stride;
+      if (this.words[entry] !== 0 && !isExpired(this.words, entry, now)) visit(entry);
+    }
+  }
+
+  /** Takes over the timeouts and the live sessions of `old` (same address width); returns how many did not fit. */
+  copyFrom(old: SessionTable, now: number): number {
+    if (old.addressWords !== this.addressWords) throw new TypeError("session tables of different width");
+    let lost = 0;
+    this.timeouts.set(old.timeouts);
+    old.forEach(now, (from) => {
+      for (let i = 0; i < this.key.length; i++) {
+        this.key[i] = old.words[from + ORIGINAL + i];
+        this.replyKey[i] = old.words[from + this.replyAt + i];
+      }
+      const to = this.insert(old.protocol(from), now);
+      if (to < 0) lost++;
+      else for (let i = 0; i < ORIGINAL; i++) this.words[to + i] = old.words[from + i];
+    });
+    return lost;
+  }
+
+  #hash(protocol: number, tuple: Int32Array, at: number): number {
+    return this.addressWords === 1
+      ? hash4(this.words, KEY, protocol, tuple[at], tuple[at + 1], tuple[at + 2])
+      : hash6(this.words, KEY, protocol, tuple, at);
+  }
+
+  #lookOriginal(hash: number, protocol: number, key: Int32Array): number {
+    return this.addressWords === 1
+      ? this.#lookOriginal4(hash, protocol, key[0], key[1], key[2])
+      : this.#lookOriginal6(hash, protocol, key);
+  }
+
+  #lookReply(hash: number, protocol: number, key: Int32Array): number {
+    return this.addressWords === 1
+      ? this.#replies.look4(hash, protocol, key[0], key[1], key[2])
+      : this.#replies.look6(hash, protocol, key);
+  }
+
+  #lookOriginal4(hash: number, protocol: number, source: number, destination: number, ports: number): number {
+    const words = this.words;
+    const bucket = hash & this.#bucketMask;
+    let hits = tagHits(words[(TAGS_AT + bucket) & OFFSET_MASK], hash);
+    while (hits !== 0) {
+      const lane = Math.clz32(hits) >>> 3;
+      const entry = (this.#entriesAt + Math.imul((bucket << 2) | lane, STRIDE4)) & OFFSET_MASK;
+      if (
+        words[entry + 8] === ports && words[entry + 6] === source && words[entry + 7] === destination &&
+        isLiveSession(words[entry], protocol)
+      ) return entry;
+      hits ^= 0x80000000 >>> (lane << 3);
+    }
+    return -1;
+  }
+
+  #lookOriginal6(hash: number, protocol: number, key: Int32Array): number {
+    const words = this.words;
+    const bucket = hash & this.#bucketMask;
+    let hits = tagHits(words[(TAGS_AT + bucket) & OFFSET_MASK], hash);
+    while (hits !== 0) {
+      const lane = Math.clz32(hits) >>> 3;
+      const entry = (this.#entriesAt + Math.imul((bucket << 2) | lane, STRIDE6)) & OFFSET_MASK;
+      if (equalTuple(words, entry + ORIGINAL, key) && isLiveSession(words[entry], protocol)) return entry;
+      hits ^= 0x80000000 >>> (lane << 3);
+    }
+    return -1;
+  }
+
+  /** Number of a free entry of the bucket, an expired one freed if need be; -1 if all four are alive. */
+  #freeIndex(bucket: number, now: number): number {
+    const tags = this.words[TAGS_AT + bucket];
+    for (let lane = 0; lane < 4; lane++) {
+      if (((tags >>> (24 - (lane << 3))) & 0xff) === 0) return (bucket << 2) | lane;
+    }
+    for (let index = bucket << 2; index < (bucket << 2) + 4; index++) {
+      const entry = this.#entriesAt + index * this.stride;
+      if (!isExpired(this.words, entry, now)) continue;
+      this.#free(entry);
+      return index;
+    }
+    return -1;
+  }
+
+  /** A free reply slot of the hash's line, an expired session's freed if need be; -1 if all sixteen are alive. */
+  #freeSlot(hash: number, now: number): number {
+    const slot = this.#replies.vacant(hash);
+    if (slot >= 0) return slot;
+    const index = this.#replies.expiredIndex(hash, now, this.stride);
+    if (index < 0) return -1;
+    this.#free(this.#entriesAt + index * this.stride);
+    return this.#replies.vacant(hash); // closing the gap decides which slot is free now
+  }
+
+  #write(index: number, hash: number, protocol: number, now: number): number {
+    const words = this.words;
+    const entry = this.#entriesAt + index * this.stride;
+    words[entry + LAST_SEEN] = now;
+    for (let i = LAST_SEEN + 1; i < ORIGINAL; i++) words[entry + i] = 0;
+    const width = this.key.length;
+    for (let i = 0; i < width; i++) {
+      words[entry + ORIGINAL + i] = this.key[i];
+      words[entry + ORIGINAL + width + i] = this.replyKey[i];
+    }
+    words[TAGS_AT + (index >>> 2)] |= tagOf(hash) << (24 - ((index & 3) << 3));
+    words[entry] = (protocol << 24) | LIVE;
+    words[USED]++;
+    return entry;
+  }
+
+  #free(entry: number): void {
+    const words = this.words;
+    const index = ((entry - this.#entriesAt) / this.stride) | 0;
+    const replyHash = this.#hash(words[entry] >>> 24, words, entry + this.replyAt);
+    words[entry] = 0;
+    words[TAGS_AT + (index >>> 2)] &= ~(0xff << (24 - ((index & 3) << 3)));
+    this.#replies.remove(replyHash, index);
+    words[USED]--;
+  }
+
+  #enter(): void {
+    Atomics.store(this.words, VERSION, (this.words[VERSION] + 1) | 0);
+  }
+
+  #leave(): void {
+    Atomics.store(this.words, VERSION, (this.words[VERSION] + 1) | 0);
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * How a session table lies in memory: one buffer of int32 words, handed to other workers and to the control plane as it is.
+ *
+ *   word 0      header    HEADER_WORDS: geometry, live count, version, timeouts, hash key
+ *   64          tags      1 word a bucket: four 8-bit tags, entry 0's in the top byte; 0 = the entry is free
+ *   repliesAt   replies   2 words an entry, in lines of 16: top bits of the hash | entry index + 1; 0 = free
+ *   entriesAt   entries   4 a bucket; A = 1 for IPv4, 4 for IPv6:
+ *
+ *        words    A = 1     A = 4
+ *        0        KIND      protocol << 24 | state << 16 | flags; 0 = free
+ *        1        LAST_SEEN second of the last packet in either direction
+ *        2        SERVICE   service id
+ *        3        POD       pod id
+ *        4        NOTE      the datapath's
+ *        5        OFFLOAD   reserved
+ *        A+A+1    6 … 8     6 … 14    original tuple: source, destination, source port << 16 | destination port
+ *        A+A+1    9 … 11    15 … 23   reply tuple as the pod's packets carry it: source = pod, destination = client
+ *
+ *   bytes a session, both directions      A = 1: 48 entry + 8 reply slots + 1 tag = 57      A = 4: 96 + 8 + 1 = 105
+ *
+ * A tuple decides only by exact comparison; tags only say where to look. An original lookup reads one tag word and (nearly always)
+ * one entry. A reply lookup starts at its home in one 64-byte line (the hash's top four bits, which the slot keeps) and walks round
+ * the line until a free slot. Removal moves back what had walked past the freed slot, so lines have no gaps and misses stay short. Half of
+ * the reply slots are free even when every entry is in use; a line that is full all the same counts as a full bucket.
+ */
+
+/** protocol << 24 | state << 16 | flags; 0 = free. SESSION_LIVE is set in the flags of every session. */
+export const SESSION_KIND = 0;
+/** Second of the last packet, either direction; the datapath writes it. */
+export const SESSION_LAST_SEEN = 1;
+export const SESSION_SERVICE = 2; // service id
+export const SESSION_POD = 3; // pod id
+export const SESSION_NOTE = 4; // u32 of the datapath: TCP bits seen each way
+export const SESSION_OFFLOAD = 5; // reserved for sessions repeated by the kernel
+export const SESSION_ORIGINAL = 6; // original tuple, either width
+export const SESSION_REPLY4 = 9; // reply tuple when addressWords is 1
+export const SESSION_REPLY6 = 15; // reply tuple when addressWords is 4
+
+/** Bit of the flags that says the entry is in use: with protocol 0 and state 0 KIND would be 0 without it. */
+export const SESSION_LIVE = 0x8000;
+
+export const SESSION_STATE_OTHER = 0; // UDP and all that has no states
+export const SESSION_STATE_TRANSITORY = 1; // TCP before the handshake is complete
+export const SESSION_STATE_ESTABLISHED = 2;
+export const SESSION_STATE_CLOSING = 3; // FIN both ways, or RST
+
+/** Results of `SessionTable.insert` that are no entry. */
+export const SESSION_FULL = -1;
+export const SESSION_REPLY_TAKEN = -2;
+
+export const SESSION_MAX_BUCKETS = 1 << 22; // 2^24 entries: index + 1 takes 25 bits of a reply slot, 7 are left of the hash
+
+export const BUCKET_ENTRIES = 4;
+export const LINE_SLOTS = 16;
+
+export const HEADER_MAGIC = 0;
+export const HEADER_BUCKETS = 1;
+export const HEADER_ADDRESS_WORDS = 2;
+export const HEADER_USED = 3; // entries in use
+export const HEADER_VERSION = 4; // odd while the writer changes something
+export const HEADER_TIMEOUTS = 8; // 4 words: seconds by state
+export const HEADER_KEY = 16; // HASH_KEY_WORDS words
+export const HEADER_WORDS = 64;
+export const SESSION_MAGIC = 0x6b755331; // "kuS1"
+
+/** Words from one entry to the next: six of meta, two tuples. */
+export function strideFor(addressWords: 1 | 4): number {
+  return SESSION_ORIGINAL + 2 * (2 * addressWords + 1);
+}
+
+/** Word of the first reply slot: behind the tags, at the start of a 64-byte line. */
+export function repliesAtFor(buckets: number): number {
+  return (HEADER_WORDS + buckets + LINE_SLOTS - 1) & ~(LINE_SLOTS - 1);
+}
+
+/** Word of the first entry: behind at least one line of reply slots. */
+export function entriesAtFor(buckets: number): number {
+  return repliesAtFor(buckets) + Math.max(2 * buckets * BUCKET_ENTRIES, LINE_SLOTS);
+}
+
+// In the hot functions below the constants above stand as numbers: V8 reads exported constants from memory at every use.
+
+/** Whether KIND belongs to a session of this protocol. */
+export function isSession(kind: number, protocol: number): boolean {
+  return (kind >>> 24) === protocol && (kind & 0x8000) !== 0;
+}
+
+/** Whether the session in `entry` has been idle for longer than its state's timeout. */
+export function isExpired(words: Int32Array, entry: number, now: number): boolean {
+  return ((now - words[entry + 1]) | 0) > words[8 + ((words[entry] >>> 16) & 3)];
+}
+
+/** Whether the nine words from `at` are the tuple `key`. */
+export function equalTuple6(words: Int32Array, at: number, key: Int32Array): boolean {
+  return words[at + 8] === key[8] && words[at + 3] === key[3] && words[at + 7] === key[7] &&
+    words[at] === key[0] && words[at + 1] === key[1] && words[at + 2] === key[2] &&
+    words[at + 4] === key[4] && words[at + 5] === key[5] && words[at + 6] === key[6];
+}
+
+/** The 8-bit tag of a hash, never 0. */
+export function tagOf(hash: number): number {
+  return (hash >>> 24) | 1;
+}
+
+/**
+ * Top bits of the bytes of `tags` that equal the hash's tag. A byte above a match may be marked wrongly (the borrow of the
+ * subtraction): the comparison of tuples sorts it out.
+ */
+export function tagHits(tags: number, hash: number): number {
+  const difference = tags ^ Math.imul((hash >>> 24) | 1, 0x01010101);
+  return (difference - 0x01010101) & ~difference & 0x80808080;
+}
