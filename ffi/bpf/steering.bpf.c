@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ku's steering: which packets reach the rings, and how packets come back.
+ *
+ * Loaded under the license string "Dual BSD/GPL", because some kernel helpers
+ * are for GPL-compatible programs only; the rest of ku is Apache-2.0.
+ *
+ *   ku_xdp   XDP on an interface X (native or generic): ku's packets into the AF_XDP sockets of X
+ *   ku_tc    clsact ingress of X: ku's packets to ku0, and so to the ring of ku1
+ *   ku_ring  XDP on ku1: everything into the AF_XDP sockets of ku1
+ *   ku_host  clsact ingress of ku0: what the worker sends on ku1 re-enters the kernel
+ *
+ * Rule: everything that is not certainly ku's goes on untouched, and nothing is
+ * taken while no daemon lives (an XSKMAP entry is one's sign of life: the
+ * kernel removes it with the socket). Other people's filters run too: passing
+ * means "next filter", not "accept".
+ *
+ * Kernel 5.15 or newer; no helper younger than that.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "match.h"
+
+#define VLAN_ID_MASK 0x0fff
+#define VLAN_EGRESS 0x2000 /* PCP bit 0 of a tag on ku1: out by the interface, not in */
+#define PACKET_HOST 0      /* linux/if_packet.h; for us, by destination MAC */
+
+/* Marks a packet that ku_host hands to an interface in tc mode; ku_tc lets it by and takes the mark off. */
+#define KU_MARK 0x6b752d70
+
+/* Enough for Ethernet, IPv6 and options, and the quote of an ICMP error: what tc makes linear. */
+#define KU_LINEAR_BYTES 192
+
+struct vlan_header {
+	__be16 tci;
+	__be16 type;
+};
+
+/* Locally administered, "ku": destination of frames into ku1 (the last two bytes are the slot). */
+static const __u8 ku_mac_prefix[4] = { 0x02, 0x6b, 0x75, 0x00 };
+/* Source of frames reinjected into an interface in generic mode, where XDP sees no mark. */
+static const __u8 ku_punt_mac[6] = { 0x02, 0x6b, 0x75, 0x70, 0x00, 0x00 };
+
+static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
+{
+	return *(__u16 *)a == *(__u16 *)b && *(__u16 *)(a + 2) == *(__u16 *)(b + 2) &&
+	       *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
+}
+
+SEC("xdp")
+int ku_xdp(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	__u32 ifindex = ctx->ingress_ifindex;
+	struct ethhdr *ethernet = data;
+	__u32 at = sizeof(*ethernet);
+	struct ku_link *link;
+	__be16 type;
+
+	link = bpf_map_lookup_elem(&ku_links, &ifindex);
+	if (!link || (void *)(ethernet + 1) > end)
+		return XDP_PASS;
+	if (!same_mac(ethernet->h_dest, link->mac) || same_mac(ethernet->h_source, ku_punt_mac))
+		return XDP_PASS;
+	type = ethernet->h_proto;
+	if (type == bpf_htons(ETH_P_8021Q)) {
+		struct vlan_header *vlan = data + sizeof(*ethernet);
+
+		if ((void *)(vlan + 1) > end)
+			return XDP_PASS;
+		type = vlan->type;
+		at += sizeof(*vlan);
+	}
+	if (!packet_is_ours(data, end, at, type, link->flags))
+		return XDP_PASS;
+	if (ctx->rx_queue_index >= KU_QUEUES_PER_SLOT)
+		return XDP_PASS;
+	return bpf_redirect_map(&ku_xsks, link->slot * KU_QUEUES_PER_SLOT + ctx->rx_queue_index, XDP_PASS);
+}
+
+SEC("xdp")
+int ku_ring(struct xdp_md *ctx)
+{
+	/* Slot 0. Without a socket there is nobody behind ku1: its stack has no address. */
+	return bpf_redirect_map(&ku_xsks, ctx->rx_queue_index % KU_QUEUES_PER_SLOT, XDP_DROP);
+}
+
+SEC("tc")
+int ku_tc(struct __sk_buff *skb)
+{
+	__u32 zero = 0, ifindex = skb->ifindex;
+	struct ku_link *link;
+	struct ku_conf *conf;
+	void *data, *end;
+	__u8 mac[6];
+
+	if (skb->mark == KU_MARK) {
+		skb->mark = 0;
+		return TC_ACT_UNSPEC;
+	}
+	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	link = bpf_map_lookup_elem(&ku_links, &ifindex);
+	conf = bpf_map_lookup_elem(&ku_conf, &zero);
+	if (!link || !conf || !conf->ku0_ifindex || !bpf_map_lookup_elem(&ku_xsks, &zero))
+		return TC_ACT_UNSPEC;
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return TC_ACT_UNSPEC;
+
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (data + KU_LINEAR_BYTES > end && skb->len > (__u32)(end - data)) {
+		if (bpf_skb_pull_data(skb, skb->len < KU_LINEAR_BYTES ? skb->len : KU_LINEAR_BYTES))
+			return TC_ACT_UNSPEC;
+		data = (void *)(long)skb->data;
+		end = (void *)(long)skb->data_end;
+	}
+	if (!packet_is_ours(data, end, ETH_HLEN, skb->protocol, link->flags))
+		return TC_ACT_UNSPEC;
+
+	/* NB: written by helper, never through `data`: a direct write makes the verifier prepend an unclone of
+	 * every packet, bystanders' included. The source MAC stays, so a punted packet can be restored. */
+	__builtin_memcpy(mac, ku_mac_prefix, 4);
+	mac[4] = link->slot >> 8;
+	mac[5] = link->slot & 0xff;
+	if (bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0))
+		return TC_ACT_UNSPEC;
+	return bpf_redirect(conf->ku0_ifindex, 0);
+}
+
+SEC("tc")
+int ku_host(struct __sk_buff *skb)
+{
+	__u32 tci, slot_key;
+	struct ku_slot *slot;
+
+	if (!skb->vlan_present)
+		return TC_ACT_UNSPEC; /* received on ku0, as it is */
+	tci = skb->vlan_tci;
+	slot_key = tci & VLAN_ID_MASK;
+	slot = bpf_map_lookup_elem(&ku_slots, &slot_key);
+	if (!slot || bpf_skb_vlan_pop(skb))
+		return TC_ACT_SHOT; /* the interface went away meanwhile */
+	if (tci & VLAN_EGRESS)
+		return bpf_redirect(slot->ifindex, 0);
+	if (slot->flags & KU_LINK_TC)
+		skb->mark = KU_MARK;
+	if (slot->flags & KU_LINK_GENERIC)
+		bpf_skb_store_bytes(skb, ETH_ALEN, ku_punt_mac, ETH_ALEN, 0);
+	return bpf_redirect(slot->ifindex, BPF_F_INGRESS);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,71 @@
+/**
+ * The compiled steering programs, loaded from memory into the kernel.
+ *
+ * @module
+ */
+
+import { OPEN_OPTS_BYTES, OPEN_OPTS_LOG_BUFFER, OPEN_OPTS_LOG_BYTES, OPEN_OPTS_NAME } from "../../ffi/bpf.ts";
+import { checkNegative, errnoName, lastErrno, SystemError } from "../../ffi/errno.ts";
+import { libbpf, withLibbpfMessages } from "../../ffi/libbpf.ts";
+import { bufferAddress, cString, fromCString } from "../../ffi/memory.ts";
+import { BpfMap } from "./bpf_map.ts";
+
+/** Room for the verifier's words; more than it wrote about any refused version of these programs. */
+const LOG_BYTES = 8 * 1024 * 1024;
+const LOG_TAIL_LINES = 12;
+
+/** A loaded object file: its programs' and maps' descriptors, open until `close`. */
+export class BpfObject {
+  readonly #object: Deno.PointerObject;
+
+  private constructor(object: Deno.PointerObject) {
+    this.#object = object;
+  }
+
+  /** Loads all programs and creates all maps of an ELF image. Throws SystemError; with the verifier's last words. */
+  static load(name: string, image: Uint8Array<ArrayBuffer>): BpfObject {
+    const log = new Uint8Array(LOG_BYTES);
+    const cName = new Uint8Array(cString(name).buffer);
+    const options = new DataView(new ArrayBuffer(OPEN_OPTS_BYTES));
+    options.setBigUint64(0, BigInt(OPEN_OPTS_BYTES), true);
+    options.setBigUint64(OPEN_OPTS_NAME, bufferAddress(cName), true);
+    options.setBigUint64(OPEN_OPTS_LOG_BUFFER, bufferAddress(log), true);
+    options.setBigUint64(OPEN_OPTS_LOG_BYTES, BigInt(LOG_BYTES), true);
+    const { result: object, messages } = withLibbpfMessages(() =>
+      libbpf().bpf_object__open_mem(image, BigInt(image.length), new Uint8Array(options.buffer))
+    );
+    if (object === null) {
+      throw new SystemError("open BPF object", lastErrno(), name, messages.at(-1) ?? "");
+    }
+    const { result, messages: words } = withLibbpfMessages(() => libbpf().bpf_object__load(object));
+    if (result < 0) {
+      libbpf().bpf_object__close(object);
+      throw new SystemError("load BPF object", -result, name, loadRemedy(-result, fromCString(log), words));
+    }
+    return new BpfObject(object);
+  }
+
+  /** Descriptor of the program called `name`. */
+  program(name: string): number {
+    const program = libbpf().bpf_object__find_program_by_name(this.#object, cString(name));
+    if (program === null) throw new Error(`No program "${name}" in the BPF object`);
+    return checkNegative(libbpf().bpf_program__fd(program), "find BPF program", name);
+  }
+
+  /** The map called `name`, whose entries are as long as the C source says. */
+  map(name: string, keyBytes: number, valueBytes: number): BpfMap {
+    const fd = libbpf().bpf_object__find_map_fd_by_name(this.#object, cString(name));
+    return new BpfMap(name, checkNegative(fd, "find BPF map", name), keyBytes, valueBytes);
+  }
+
+  /** Closes all descriptors. Attached programs stay, and the maps they use. */
+  close(): void {
+    libbpf().bpf_object__close(this.#object);
+  }
+}
+
+function loadRemedy(errno: number, log: string, messages: readonly string[]): string {
+  if (errnoName(errno) === "EPERM") return "run ku as root";
+  const lines = log.trim() === "" ? messages : log.trim().split("\n");
+  return lines.slice(-LOG_TAIL_LINES).join("\n");
+}

@@ -1,0 +1,313 @@
+/**
+ * Steering: which packets the kernel hands to ku's rings. Loads the programs of ffi/bpf/steering.bpf.c, fills their
+ * maps, and attaches them to interfaces and to the pair ku0/ku1.
+ *
+ * Rules: only ku's traffic is taken; other people's programs stay; what an earlier ku left on an interface is
+ * replaced. If this process dies its sockets go, and with them their entries in the steering map, so everything
+ * passes to the kernel.
+ *
+ * References: ffi/bpf/maps.h (layouts); xdp_hook.ts and tc_hook.ts (how a program gets onto an interface).
+ *
+ * @module
+ */
+
+import { SystemError } from "../../ffi/errno.ts";
+import { driverOf, queuesOf } from "../../ffi/ethtool.ts";
+import { ARPHRD_ETHER, hardwareType, type InterfaceName, listInterfaces } from "../../ffi/if.ts";
+import type { BpfMap } from "./bpf_map.ts";
+import { BpfObject } from "./bpf_object.ts";
+import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
+import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
+import { attachXdp, detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
+
+export { queuesOf };
+
+const OBJECT_URL = new URL("../../dist/build/steering.bpf.o", import.meta.url);
+
+// ffi/bpf/maps.h
+/** RX queues of one interface that can have sockets. */
+export const QUEUES_PER_SLOT = 64;
+/** Slots below this can have RX sockets; all can transmit. */
+export const RX_SLOTS = 1024;
+/** Slots are 1 … this; slot 0 is the pair. */
+export const MAX_SLOT = 4094;
+const LINK_BYTES = 12;
+const LINK_FLAG = { nat4: 1, nat6: 2, tc: 4, generic: 8 } as const;
+const SLOT_BYTES = 8;
+const CONF_BYTES = 8;
+const CONF_NODE_PORTS = 1;
+const FIRST = new Uint8Array(new ArrayBuffer(4));
+
+/** How to steer, as asked for. */
+export type SteeringMode = "auto" | "native" | "tc" | "generic";
+
+/** How an interface is steered, and why so. */
+export interface Attachment {
+  mode: "native" | "tc" | "generic";
+  /** One clause, for `ku show interface`. */
+  reason: string;
+}
+
+/** An interface to steer. */
+export interface SteeredLink extends InterfaceName {
+  /** 1 … MAX_SLOT. */
+  slot: number;
+  /** Six bytes: native and generic take only what is addressed to it. */
+  mac: Uint8Array;
+  /** Pods answer from here. */
+  nat4: boolean;
+  nat6: boolean;
+}
+
+interface Attached {
+  link: SteeredLink;
+  attachment: Attachment;
+  ownsQdisc: boolean;
+}
+
+/** The loaded programs and their maps. One per process; only the control plane's thread uses it. */
+export class Steering {
+  /** VIPs and node ports. */
+  readonly match: KeyTable;
+  /** Pods, by address, protocol and target port. */
+  readonly pods: KeyTable;
+  readonly #object: BpfObject;
+  readonly #xsks: BpfMap;
+  readonly #links: BpfMap;
+  readonly #slots: BpfMap;
+  readonly #locals: BpfMap;
+  readonly #conf: BpfMap;
+  readonly #attached = new Map<number, Attached>();
+  readonly #localTexts = new Set<string>();
+  #pair: { ku0: InterfaceName; ku1: InterfaceName } | null = null;
+  #hasNodePorts = false;
+
+  private constructor(object: BpfObject) {
+    this.#object = object;
+    this.#xsks = object.map("ku_xsks", 4, 4);
+    this.#links = object.map("ku_links", 4, LINK_BYTES);
+    this.#slots = object.map("ku_slots", 4, SLOT_BYTES);
+    this.#locals = object.map("ku_locals", 16, 4);
+    this.#conf = object.map("ku_conf", 4, CONF_BYTES);
+    const lens = object.map("ku_lens", 4, LENGTHS_BYTES);
+    this.pods = new KeyTable(object.map("ku_pods", KEY_BYTES, 4));
+    this.match = new KeyTable(object.map("ku_match", KEY_BYTES, 4), (lengths, hasNodePorts) => {
+      lengths.forEach((list, family) => lens.update(keyOf(family), lengthsValue(list)));
+      this.#hasNodePorts = hasNodePorts;
+      this.#writeConf();
+    });
+  }
+
+  /** Loads the embedded programs. Nothing is attached yet. Throws SystemError. */
+  static load(): Steering {
+    let image: Uint8Array<ArrayBuffer>;
+    try {
+      image = Deno.readFileSync(OBJECT_URL);
+    } catch (cause) {
+      throw new Error(
+        "Cannot read the steering programs : dist/build/steering.bpf.o, run `deno task compile`",
+        {
+          cause,
+        },
+      );
+    }
+    return new Steering(BpfObject.load("ku_steering", image));
+  }
+
+  /**
+   * Attaches the pair's programs: ku0 takes back what the worker sends, ku1 gives everything to its sockets. Returns
+   * how ku1 does. Throws SystemError.
+   */
+  setPair(ku0: InterfaceName, ku1: InterfaceName): "native" | "generic" {
+    attachTc(ku0, this.#object.program("ku_host"));
+    let mode: "native" | "generic" = "native";
+    try {
+      attachXdp(ku1, this.#object.program("ku_ring"), mode);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      mode = "generic";
+      attachXdp(ku1, this.#object.program("ku_ring"), mode);
+    }
+    this.#pair = { ku0, ku1 };
+    this.#writeConf();
+    return mode;
+  }
+
+  /**
+   * Steers the interface's packets, in place of whatever ku did there before. Without sockets (`setSocket`) nothing is
+   * taken yet. Throws SystemError, and leaves things as they were as far as the kernel allows.
+   */
+  attach(link: SteeredLink, mode: SteeringMode): Attachment {
+    if (hardwareType(link.name) !== ARPHRD_ETHER) {
+      throw new Error(`Cannot attach interface : ${link.name}, it has no Ethernet header`);
+    }
+    const ways = mode === "auto" ? waysFor(link.name) : [{ mode, reason: "as configured" }];
+    let refused = "";
+    for (const [i, way] of ways.entries()) {
+      try {
+        return this.#attachBy(link, { mode: way.mode, reason: way.reason + refused });
+      } catch (error) {
+        if (!(error instanceof SystemError) || i === ways.length - 1) throw error;
+        refused += `; ${way.mode}: ${error.message}`;
+      }
+    }
+    throw new Error("no way of steering"); // ways is never empty
+  }
+
+  #attachBy(link: SteeredLink, attachment: Attachment): Attachment {
+    const before = this.#attached.get(link.index);
+    let ownsQdisc = before?.ownsQdisc ?? false;
+    this.#writeLink(link, attachment.mode);
+    try {
+      if (attachment.mode === "tc") {
+        ownsQdisc = attachTc(link, this.#object.program("ku_tc"));
+        detachOwnXdp(link.index);
+      } else {
+        attachXdp(link, this.#object.program("ku_xdp"), attachment.mode);
+        detachOwnTc(link.index, true);
+      }
+    } catch (error) {
+      if (before) this.#writeLink(before.link, before.attachment.mode);
+      else this.#removeLink(link);
+      throw error;
+    }
+    this.#attached.set(link.index, { link, attachment, ownsQdisc });
+    return attachment;
+  }
+
+  /** How the interface is steered; null if it is not. */
+  attachmentOf(interfaceIndex: number): Attachment | null {
+    return this.#attached.get(interfaceIndex)?.attachment ?? null;
+  }
+
+  /** Takes over a changed MAC, `nat4` or `nat6` of an attached interface. */
+  update(link: SteeredLink): void {
+    const attached = this.#attached.get(link.index);
+    if (attached === undefined) throw new Error(`Interface ${link.name} is not attached`);
+    attached.link = link;
+    this.#writeLink(link, attached.attachment.mode);
+  }
+
+  /** Stops steering the interface. It may be gone already. */
+  detach(interfaceIndex: number): void {
+    const attached = this.#attached.get(interfaceIndex);
+    if (attached === undefined) return;
+    detachOwnXdp(interfaceIndex);
+    detachOwnTc(interfaceIndex, attached.ownsQdisc);
+    this.#removeLink(attached.link);
+    this.#attached.delete(interfaceIndex);
+  }
+
+  /** Stops all steering, the pair's too. */
+  detachAll(): void {
+    for (const index of [...this.#attached.keys()]) this.detach(index);
+    if (this.#pair === null) return;
+    detachOwnTc(this.#pair.ku0.index, true);
+    detachOwnXdp(this.#pair.ku1.index);
+    this.#pair = null;
+    this.#writeConf();
+  }
+
+  /**
+   * Removes what an earlier ku left on interfaces that are not attached now. Call it when everything configured is.
+   * Returns the names of those that had something.
+   */
+  removeLeftovers(): string[] {
+    const kept = new Set(this.#attached.keys());
+    if (this.#pair !== null) kept.add(this.#pair.ku0.index).add(this.#pair.ku1.index);
+    return listInterfaces().filter(({ index }) => {
+      if (kept.has(index)) return false;
+      const hadXdp = detachOwnXdp(index);
+      return detachOwnTc(index, true) || hadXdp;
+    }).map(({ name }) => name);
+  }
+
+  /** Makes `addresses` (16 bytes each) the node's own, where node ports are served. */
+  setLocals(addresses: readonly Uint8Array[]): void {
+    const wanted = new Map(addresses.map((address) => [address.join(), address]));
+    for (const [text, address] of wanted) {
+      if (this.#localTexts.has(text)) continue;
+      this.#locals.update(new Uint8Array(address), keyOf(1));
+      this.#localTexts.add(text);
+    }
+    for (const text of [...this.#localTexts]) {
+      if (wanted.has(text)) continue;
+      this.#locals.delete(Uint8Array.from(text.split(","), Number));
+      this.#localTexts.delete(text);
+    }
+  }
+
+  /** From now on packets of this slot and RX queue go to the AF_XDP socket `fd`. */
+  setSocket(slot: number, queue: number, fd: number): void {
+    if (slot >= RX_SLOTS || queue >= QUEUES_PER_SLOT) {
+      throw new RangeError(`No place for a socket of slot ${slot} queue ${queue}`);
+    }
+    this.#xsks.update(keyOf(slot * QUEUES_PER_SLOT + queue), keyOf(fd));
+  }
+
+  /** The kernel gets them again. Closing the socket does the same. */
+  clearSocket(slot: number, queue: number): void {
+    this.#xsks.delete(keyOf(slot * QUEUES_PER_SLOT + queue));
+  }
+
+  /** Closes the maps and programs. What is attached stays attached. */
+  close(): void {
+    this.#object.close();
+  }
+
+  #writeLink(link: SteeredLink, mode: Attachment["mode"]): void {
+    const flags = (link.nat4 ? LINK_FLAG.nat4 : 0) | (link.nat6 ? LINK_FLAG.nat6 : 0) |
+      (mode === "tc" ? LINK_FLAG.tc : 0) | (mode === "generic" ? LINK_FLAG.generic : 0);
+    const value = new DataView(new ArrayBuffer(LINK_BYTES));
+    value.setUint16(0, link.slot, true);
+    value.setUint16(2, flags, true);
+    for (let i = 0; i < 6; i++) value.setUint8(4 + i, link.mac[i]);
+    const slotValue = Uint32Array.of(link.index, flags);
+    this.#slots.update(keyOf(link.slot), new Uint8Array(slotValue.buffer));
+    this.#links.update(keyOf(link.index), new Uint8Array(value.buffer));
+  }
+
+  #removeLink(link: SteeredLink): void {
+    this.#links.delete(keyOf(link.index));
+    this.#slots.delete(keyOf(link.slot));
+  }
+
+  #writeConf(): void {
+    const value = Uint32Array.of(this.#pair?.ku0.index ?? 0, this.#hasNodePorts ? CONF_NODE_PORTS : 0);
+    this.#conf.update(FIRST, new Uint8Array(value.buffer));
+  }
+}
+
+/** A u32 as a map's key or value. */
+function keyOf(value: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+/**
+ * What `auto` tries, in this order. A device on a bus (PCI, virtio, …) has native XDP more often than not, and says so
+ * when asked to attach. A veth has it too, but pays with its peer's segmentation offload, and other virtual interfaces
+ * do not see much through it: those are steered by tc.
+ */
+function waysFor(name: string): Attachment[] {
+  const { driver, bus } = driverOf(name);
+  const tc: Attachment = { mode: "tc", reason: `driver ${driver || "unknown"} is not a NIC's` };
+  const generic: Attachment = { mode: "generic", reason: "nothing else works" };
+  if (isNic(driver, bus)) {
+    const native: Attachment = { mode: "native", reason: `driver ${driver} has native XDP` };
+    return [native, { ...tc, reason: `driver ${driver} does not attach native XDP` }, generic];
+  }
+  if (driver === "veth") tc.reason = "native XDP on a veth takes its peer's segmentation offload away";
+  return [tc, generic];
+}
+
+function isNic(driver: string, bus: string): boolean {
+  // tun says "tun" or "tap", bridges and some others "N/A"
+  return driver !== "" && driver !== "veth" && driver !== "tun" && bus !== "" && bus !== "N/A";
+}
+
+/** ku's programs on the interface, of whichever ku: for showing what is there. */
+export function ownProgramsOn(interfaceIndex: number): string[] {
+  const names = queryXdp(interfaceIndex).map((program) => program.name);
+  const tc = queryTc(interfaceIndex);
+  return [...names, ...(tc === null ? [] : [tc])].filter(isOwnProgram);
+}

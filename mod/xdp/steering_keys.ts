@@ -1,0 +1,192 @@
+/**
+ * What ku_match and ku_pods hold, and the entries that follow from it: with every (address, protocol, port) goes one
+ * entry that says "something lives at this address", by which the programs let bystanders go after a single lookup,
+ * and the list of prefix lengths in use.
+ *
+ * The layout is ffi/bpf/maps.h's `struct ku_key`: 16 bytes of address (IPv4 as ::ffff:a.b.c.d), prefix length in 128
+ * bits, protocol, port (big-endian).
+ *
+ * @module
+ */
+
+import type { BpfMap } from "./bpf_map.ts";
+
+/** Bytes of one key. */
+export const KEY_BYTES = 20;
+const KEY_PLEN = 16;
+const KEY_PROTOCOL = 17;
+const KEY_PORT = 18;
+
+/** Prefix length of a host. */
+export const PLEN_HOST = 128;
+/** Prefix length that marks a node port; the address is zero. */
+export const PLEN_NODE_PORT = 255;
+/** Protocol of the derived entries. */
+const PROTOCOL_ANY = 255;
+/** IPv4 lengths count from here. */
+const IP4_PLEN = 96;
+/** Distinct prefix lengths of one family, besides hosts (maps.h KU_MAX_LENGTHS). */
+export const MAX_LENGTHS = 32;
+/** Entries of a map, derived ones included (maps.h KU_MAX_KEYS). */
+export const MAX_KEYS = 262144;
+/** Bytes of one value of ku_lens: a u32 count and the lengths. */
+export const LENGTHS_BYTES = 4 + MAX_LENGTHS;
+
+/** A service's or pod's address, protocol and port. */
+export interface SteeringKey {
+  /** 16 bytes; IPv4 as ::ffff:a.b.c.d. Bits beyond the prefix do not matter. */
+  address: Uint8Array;
+  /** 0 … 128, for IPv4 96 more than usual; PLEN_NODE_PORT for a node port. */
+  prefixLength: number;
+  /** 0: all protocols and ports (then `port` is 0). */
+  protocol: number;
+  port: number;
+}
+
+/** The key's bytes at `at`. */
+export function writeKey(to: Uint8Array, at: number, key: SteeringKey): void {
+  const plen = key.prefixLength;
+  for (let i = 0; i < 16; i++) {
+    const bits = plen === PLEN_NODE_PORT ? 0 : Math.min(8, Math.max(0, plen - i * 8));
+    to[at + i] = key.address[i] & (0xff00 >> bits);
+  }
+  to[at + KEY_PLEN] = plen;
+  to[at + KEY_PROTOCOL] = key.protocol;
+  to[at + KEY_PORT] = key.port >> 8;
+  to[at + KEY_PORT + 1] = key.port & 0xff;
+}
+
+/** Whether the key's address, at `at`, is IPv4. */
+function isIp4(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < 10; i++) if (bytes[at + i] !== 0) return false;
+  return bytes[at + 10] === 0xff && bytes[at + 11] === 0xff && bytes[at + KEY_PLEN] >= IP4_PLEN;
+}
+
+const scratch = new Uint8Array(KEY_BYTES);
+const scratchUnits = new Uint16Array(scratch.buffer);
+const KEY_UNITS = KEY_BYTES / 2;
+
+/** The key in `scratch` as a string of 16-bit units, for use in a Map. */
+function scratchText(): string {
+  return String.fromCharCode(...scratchUnits);
+}
+
+function textsToBytes(texts: readonly string[]): Uint8Array<ArrayBuffer> {
+  const units = new Uint16Array(texts.length * KEY_UNITS);
+  for (let i = 0; i < texts.length; i++) {
+    for (let j = 0; j < KEY_UNITS; j++) units[i * KEY_UNITS + j] = texts[i].charCodeAt(j);
+  }
+  return new Uint8Array(units.buffer);
+}
+
+/** Adds `by` for `key` and for its derived entry. */
+function countKey(counts: Map<string, number>, key: SteeringKey, by: number): void {
+  writeKey(scratch, 0, key);
+  const text = scratchText();
+  counts.set(text, (counts.get(text) ?? 0) + by);
+  if (key.prefixLength === PLEN_NODE_PORT) return;
+  scratch[KEY_PROTOCOL] = PROTOCOL_ANY;
+  scratch[KEY_PORT] = scratch[KEY_PORT + 1] = 0;
+  const any = scratchText();
+  counts.set(any, (counts.get(any) ?? 0) + by);
+}
+
+/** Entries by prefix length, of IPv4 and IPv6. */
+type FamilyCounts = [Map<number, number>, Map<number, number>];
+
+/** Called with the lengths of IPv4 and IPv6 prefixes in use, longest first, and whether there are node ports. */
+export type LengthsChange = (lengths: readonly [number[], number[]], hasNodePorts: boolean) => void;
+
+/** One of the two maps, kept equal to a set of keys. The same key may be given several times (pods of two services). */
+export class KeyTable {
+  readonly #map: Pick<BpfMap, "updateMany" | "deleteMany">;
+  readonly #lengthsChange: LengthsChange;
+  /** How often each entry is wanted. */
+  readonly #counts = new Map<string, number>();
+  /** Entries by family (0 IPv4, 1 IPv6) and prefix length. */
+  #lengths: FamilyCounts = [new Map(), new Map()];
+
+  constructor(map: Pick<BpfMap, "updateMany" | "deleteMany">, lengthsChange: LengthsChange = () => {}) {
+    this.#map = map;
+    this.#lengthsChange = lengthsChange;
+  }
+
+  /** Entries in the map, derived ones included. */
+  get size(): number {
+    return this.#counts.size;
+  }
+
+  /** Makes `keys` the whole content; writes only the difference. Throws RangeError or SystemError. */
+  replaceAll(keys: readonly SteeringKey[]): void {
+    const changes = new Map<string, number>();
+    for (const key of keys) countKey(changes, key, 1);
+    for (const [text, count] of this.#counts) changes.set(text, (changes.get(text) ?? 0) - count);
+    this.#apply(changes);
+  }
+
+  /** Adds keys. Throws RangeError or SystemError. */
+  add(keys: readonly SteeringKey[]): void {
+    const changes = new Map<string, number>();
+    for (const key of keys) countKey(changes, key, 1);
+    this.#apply(changes);
+  }
+
+  /** Takes keys out, each as often as it was added. Throws SystemError. */
+  remove(keys: readonly SteeringKey[]): void {
+    const changes = new Map<string, number>();
+    for (const key of keys) countKey(changes, key, -1);
+    this.#apply(changes);
+  }
+
+  /** Writes the kernel's map first and changes ours when that worked, so that a failed change can be repeated. */
+  #apply(changes: ReadonlyMap<string, number>): void {
+    const added: string[] = [], removed: string[] = [];
+    for (const [text, by] of changes) {
+      const before = this.#counts.get(text) ?? 0;
+      if (before <= 0 && before + by > 0) added.push(text);
+      if (before > 0 && before + by <= 0) removed.push(text);
+    }
+    if (this.#counts.size + added.length - removed.length > MAX_KEYS) {
+      throw new RangeError(`More than ${MAX_KEYS} addresses and ports to steer`);
+    }
+    const lengths: FamilyCounts = [new Map(this.#lengths[0]), new Map(this.#lengths[1])];
+    for (const text of added) countLength(lengths, text, 1);
+    for (const text of removed) countLength(lengths, text, -1);
+    const lists: [number[], number[]] = [lengthsInUse(lengths[0]), lengthsInUse(lengths[1])];
+    // Entries are there before their length is looked for, and go after it.
+    this.#map.updateMany(textsToBytes(added), new Uint8Array(new ArrayBuffer(added.length * 4)).fill(1));
+    if (added.length + removed.length > 0) this.#lengthsChange(lists, lengths[1].has(PLEN_NODE_PORT));
+    this.#map.deleteMany(textsToBytes(removed));
+    this.#lengths = lengths;
+    for (const [text, by] of changes) {
+      const count = (this.#counts.get(text) ?? 0) + by;
+      if (count > 0) this.#counts.set(text, count);
+      else this.#counts.delete(text);
+    }
+  }
+}
+
+/** Prefix lengths, longest first, without hosts and node ports. Throws RangeError if there are too many. */
+function lengthsInUse(counts: ReadonlyMap<number, number>): number[] {
+  const list = [...counts.keys()].filter((plen) => plen < PLEN_HOST).sort((a, b) => b - a);
+  if (list.length > MAX_LENGTHS) {
+    throw new RangeError(`VIP prefixes of ${list.length} different lengths, at most ${MAX_LENGTHS}`);
+  }
+  return list;
+}
+
+function countLength(lengths: FamilyCounts, text: string, by: number): void {
+  for (let i = 0; i < KEY_UNITS; i++) scratchUnits[i] = text.charCodeAt(i);
+  const map = lengths[isIp4(scratch, 0) ? 0 : 1];
+  const count = (map.get(scratch[KEY_PLEN]) ?? 0) + by;
+  if (count > 0) map.set(scratch[KEY_PLEN], count);
+  else map.delete(scratch[KEY_PLEN]);
+}
+
+/** The value of ku_lens for one family. */
+export function lengthsValue(lengths: readonly number[]): Uint8Array<ArrayBuffer> {
+  const value = new Uint8Array(new ArrayBuffer(LENGTHS_BYTES));
+  new DataView(value.buffer).setUint32(0, lengths.length, true);
+  value.set(lengths, 4);
+  return value;
+}
