@@ -1,0 +1,208 @@
+/**
+ * What the functions of the datapath share: the packet being processed, the worker's memory, the tables of the current
+ * generation. One object per worker, made once; every function takes it as its first argument. Its shape never changes and its
+ * fields hold small integers or objects made at start, so that the compiler sees one hidden class and nothing is allocated.
+ *
+ * Rule: offsets (`at`, `l3`, `l4`, `end`) are bytes from the start of the UMEM. They were checked once, by parse.ts, and whoever
+ * comes later relies on it: l3 + header ≤ l4 ≤ end ≤ limit.
+ *
+ * @module
+ */
+
+import { Counters, INTERFACE_CAPACITY } from "../metrics/counters.ts";
+import type { AdjacencyTable } from "../table/adjacency.ts";
+import type { InterfaceTable } from "../table/interface.ts";
+import type { MatchTable } from "../table/match.ts";
+import type { OverflowTable } from "../table/overflow.ts";
+import type { PodTable } from "../table/pod.ts";
+import type { RouteTable } from "../table/route.ts";
+import type { ServiceTable } from "../table/service.ts";
+import type { SessionTable } from "../table/session.ts";
+
+/** The frame at `outAt` goes out of the interface of `outSlot`. */
+export const VERDICT_TX = 0;
+/** It enters the kernel as if it had arrived on the interface of `inSlot`. */
+export const VERDICT_PUNT_IN = 1;
+/** It enters the kernel on ku0: its source is an address that ku put there, or the host itself sent it. */
+export const VERDICT_PUNT_KU = 2;
+/** Its memory is free. */
+export const VERDICT_DROP = 3;
+
+/** Plain numbers of the configuration. IPv4 as an int32 or u32, IPv6 as four big-endian words; all zero = not set. */
+export interface Settings {
+  readonly ip4SrcAddress: number;
+  readonly ip6SrcAddress: readonly number[];
+  /** The /96 prefix under which IPv4 clients appear to IPv6 pods. */
+  readonly nat46Prefix: readonly number[];
+}
+
+/** All that one generation publishes. Nothing in it is written by the datapath. */
+export interface Tables {
+  readonly generation: number;
+  readonly match: MatchTable;
+  readonly services: ServiceTable;
+  readonly pods: PodTable;
+  /** The Maglev slots of every service: pod ids. */
+  readonly slots: Uint32Array;
+  readonly routes: RouteTable;
+  readonly adjacencies: AdjacencyTable;
+  readonly interfaces: InterfaceTable;
+  readonly settings: Settings;
+}
+
+/** One worker's session tables, and views of the others' for reading. */
+export interface SessionViews {
+  readonly sessions4: SessionTable;
+  readonly sessions6: SessionTable;
+  readonly others4?: readonly SessionTable[];
+  readonly others6?: readonly SessionTable[];
+}
+
+export interface ProcessorOptions extends SessionViews {
+  /** The worker's packet memory, all of it. At most 2 GiB. */
+  readonly frames: ArrayBuffer | Uint8Array;
+  readonly counters: Counters;
+  /** Untracked flows; without them replies of such flows go untranslated. */
+  readonly overflow4?: OverflowTable;
+  readonly overflow6?: OverflowTable;
+  /** Worker `workerIndex` of `workerCount` allocates only ports of its own residue, so that no two hand out the same. */
+  readonly workerIndex?: number;
+  readonly workerCount?: number;
+}
+
+/** How the transport header is rewritten. */
+export const TRANSPORT_OTHER = 0; // address only; `checksumAt` if a checksum covers the addresses
+export const TRANSPORT_TCP = 1;
+export const TRANSPORT_UDP = 2;
+export const TRANSPORT_SCTP = 3;
+export const TRANSPORT_ECHO = 4; // ICMP echo: the identifier stands for a port
+
+/** `fragment`: what the packet is a piece of. */
+export const FRAGMENT_NONE = 0;
+export const FRAGMENT_FIRST = 1;
+export const FRAGMENT_LATER = 2;
+
+/** Destinations whose adjacency a worker remembers; direct-mapped. A power of two. */
+export const ROUTE_CACHE_ENTRIES = 4096;
+/** Value of a cache place that holds nothing. Below every result of RouteTable. */
+export const ROUTE_UNKNOWN = -9;
+
+/** ICMP errors a worker may send each second (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)). */
+export const ERRORS_PER_SECOND = 10_000;
+
+export class Context {
+  // The worker's memory.
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+  readonly counters: Counters;
+  readonly nodeCounters: Float64Array;
+  readonly serviceCounters: Float64Array;
+  readonly podCounters: Float64Array;
+  readonly interfaceCounters: Float64Array;
+  sessions4: SessionTable;
+  sessions6: SessionTable;
+  others4: readonly SessionTable[];
+  others6: readonly SessionTable[];
+  readonly overflow4: OverflowTable | null;
+  readonly overflow6: OverflowTable | null;
+  readonly workerIndex: number;
+  readonly workerCount: number;
+
+  // The generation.
+  tables!: Tables;
+  match!: MatchTable;
+  routes!: RouteTable;
+  services: Int32Array = new Int32Array(0);
+  pods: Int32Array = new Int32Array(0);
+  slots: Uint32Array = new Uint32Array(0);
+  adjacencies: Int32Array = new Int32Array(0);
+  interfaces: Int32Array = new Int32Array(0);
+  /** Low 24 bits of the generation: what sessions are stamped with when they were found to agree with it. */
+  stamp = 0;
+  /** An address of some interface of the node; 0 = none has one. */
+  anyIp4 = 0;
+  readonly anyIp6 = new Int32Array(4);
+  readonly routeKeys4 = new Int32Array(ROUTE_CACHE_ENTRIES);
+  readonly routeValues4 = new Int32Array(ROUTE_CACHE_ENTRIES).fill(ROUTE_UNKNOWN);
+  readonly routeKeys6 = new Int32Array(ROUTE_CACHE_ENTRIES * 4);
+  readonly routeValues6 = new Int32Array(ROUTE_CACHE_ENTRIES).fill(ROUTE_UNKNOWN);
+
+  // Time.
+  /** Seconds; the worker sets it once per burst. */
+  now = 0;
+  errorSecond = -1;
+  errorBudget = 0;
+
+  // The packet: the frame …
+  at = 0;
+  length = 0;
+  limit = 0; // at + length
+  inSlot = 0;
+  inFlags = 0; // IF_FLAGS of inSlot
+  frameEnd = 0;
+  // … and what parse.ts found in it.
+  l3 = 0;
+  l4 = 0;
+  end = 0; // of the IP packet; what the frame holds behind it is padding
+  protocol = 0;
+  transport = 0;
+  ports = 0; // source << 16 | destination, int32
+  tcpFlags = 0;
+  checksumAt = 0; // 0 = there is none
+  pseudoLength = 0; // as the pseudo-header counts it
+  fragment = 0;
+  fragmentAt = 0; // IPv6: the fragment header
+
+  // The result.
+  outAt = 0;
+  outLength = 0;
+  outSlot = 0;
+
+  /** Where the tuple is that a search found, in the words it returned. */
+  foundAt = 0;
+
+  /** Scratch tuples of 9 words, IPv4 as ::ffff:a.b.c.d: the packet's own, and the reply's. */
+  readonly original = new Int32Array(9);
+  readonly reply = new Int32Array(9);
+  /** Scratch tuple of 3 words. */
+  readonly tuple4 = new Int32Array(3);
+  /** Copy of another worker's session. */
+  readonly foreign = new Int32Array(24);
+
+  constructor(options: ProcessorOptions) {
+    const frames = options.frames;
+    const bytes = frames instanceof Uint8Array ? frames : new Uint8Array(frames);
+    if (bytes.byteLength > 0x7fffffff) throw new RangeError("a UMEM is at most 2 GiB");
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.counters = options.counters;
+    this.nodeCounters = options.counters.node;
+    this.serviceCounters = options.counters.service;
+    this.podCounters = options.counters.pod;
+    this.interfaceCounters = options.counters.interface;
+    this.sessions4 = options.sessions4;
+    this.sessions6 = options.sessions6;
+    this.others4 = options.others4 ?? [];
+    this.others6 = options.others6 ?? [];
+    this.overflow4 = options.overflow4 ?? null;
+    this.overflow6 = options.overflow6 ?? null;
+    this.workerIndex = options.workerIndex ?? 0;
+    this.workerCount = options.workerCount ?? 1;
+  }
+}
+
+/** Counts a node counter (COUNT_…). */
+export function count(c: Context, reason: number): void {
+  c.nodeCounters[reason]++;
+}
+
+/** Drops the packet for `reason`. */
+export function drop(c: Context, reason: number): number {
+  c.nodeCounters[reason]++;
+  return VERDICT_DROP;
+}
+
+/** Slot under which an interface is counted. */
+export function countedSlot(slot: number): number {
+  return slot < INTERFACE_CAPACITY ? slot : 0;
+}

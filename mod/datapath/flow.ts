@@ -1,0 +1,139 @@
+/**
+ * A packet's way: parse, session, and what follows from it. The two functions are the same but for the family.
+ *
+ * On an interface with `nat4`/`nat6 in` a packet may be a pod's answer, so the reply direction is looked up first; a pod that is a client
+ * of a VIP itself is found next, like any client. Elsewhere only clients are looked for.
+ *
+ * @module
+ */
+
+import {
+  COUNT_FRAGMENT_NOT_MINE,
+  COUNT_NOT_MINE,
+  COUNT_OTHER_WORKER,
+  COUNT_UNTRACKED_REPLY,
+} from "../metrics/counters.ts";
+import { IF_NAT4_IN, IF_NAT6_IN } from "../table/interface.ts";
+import {
+  SESSION_LAST_SEEN,
+  SESSION_ORIGINAL,
+  SESSION_POD,
+  SESSION_REPLY4,
+  SESSION_REPLY6,
+  SESSION_SERVICE,
+  type SessionTable,
+} from "../table/session.ts";
+import type { OverflowTable } from "../table/overflow.ts";
+import { IPV4_DST, IPV4_SRC } from "../wire/ipv4.ts";
+import { IPV6_DST, IPV6_SRC } from "../wire/ipv6.ts";
+import { type Context, count, VERDICT_DROP } from "./context.ts";
+import { translateError4 } from "./icmp_error4.ts";
+import { translateError6 } from "./icmp_error6.ts";
+import { connect4, connect6 } from "./new_connection.ts";
+import { parse4, parse6, PARSED_BAD, PARSED_ERROR, PARSED_FLOW, PARSED_FRAGMENT } from "./parse.ts";
+import { puntUntouched4, send4 } from "./send4.ts";
+import { puntUntouched6, send6 } from "./send6.ts";
+import { countReply, followOriginal, followReply } from "./session_hit.ts";
+
+/** Processes the IPv4 packet at byte `l3` of the context's frame; returns the verdict. */
+export function receive4(c: Context, l3: number): number {
+  const parsed = parse4(c, l3, c.limit);
+  if (parsed !== PARSED_FLOW) return receiveOther4(c, parsed);
+  const source = c.view.getInt32(l3 + IPV4_SRC);
+  const destination = c.view.getInt32(l3 + IPV4_DST);
+  const sessions = c.sessions4;
+  const fromPods = (c.inFlags & IF_NAT4_IN) !== 0;
+  if (fromPods) {
+    const entry = sessions.findReply4(c.protocol, source, destination, c.ports, c.now);
+    if (entry >= 0 && followReply(c, sessions, entry)) {
+      return send4(c, sessions.words, entry + SESSION_ORIGINAL);
+    }
+  }
+  const entry = sessions.findOriginal4(c.protocol, source, destination, c.ports, c.now);
+  if (entry >= 0 && followOriginal(c, sessions, entry)) {
+    return send4(c, sessions.words, entry + SESSION_REPLY4);
+  }
+  if (fromPods) {
+    const key = c.tuple4;
+    key[0] = source;
+    key[1] = destination;
+    key[2] = c.ports;
+    const words = findForeignReply(c, key, c.others4, c.overflow4);
+    if (words !== null) return send4(c, words, c.foundAt);
+  }
+  return connect4(c);
+}
+
+/** Processes the IPv6 packet at byte `l3` of the context's frame; returns the verdict. */
+export function receive6(c: Context, l3: number): number {
+  const parsed = parse6(c, l3, c.limit);
+  if (parsed !== PARSED_FLOW) return receiveOther6(c, parsed);
+  const sessions = c.sessions6;
+  const key = sessions.key;
+  const view = c.view;
+  for (let i = 0; i < 4; i++) {
+    key[i] = view.getInt32(l3 + IPV6_SRC + (i << 2));
+    key[4 + i] = view.getInt32(l3 + IPV6_DST + (i << 2));
+  }
+  key[8] = c.ports;
+  const fromPods = (c.inFlags & IF_NAT6_IN) !== 0;
+  if (fromPods) {
+    const entry = sessions.findReply(c.protocol, c.now);
+    if (entry >= 0 && followReply(c, sessions, entry)) {
+      return send6(c, sessions.words, entry + SESSION_ORIGINAL);
+    }
+  }
+  const entry = sessions.findOriginal(c.protocol, c.now);
+  if (entry >= 0 && followOriginal(c, sessions, entry)) {
+    return send6(c, sessions.words, entry + SESSION_REPLY6);
+  }
+  if (fromPods) {
+    const words = findForeignReply(c, key, c.others6, c.overflow6);
+    if (words !== null) return send6(c, words, c.foundAt);
+  }
+  return connect6(c);
+}
+
+/**
+ * A reply whose session another worker keeps, or whose flow is untracked: the words that hold its original tuple, at `c.foundAt`; null
+ * if it is none. The other worker's session is kept alive; all else about it is its owner's to write.
+ */
+function findForeignReply(
+  c: Context,
+  key: Int32Array,
+  others: readonly SessionTable[],
+  overflow: OverflowTable | null,
+): Int32Array | null {
+  const foreign = c.foreign;
+  for (let i = 0; i < others.length; i++) {
+    const other = others[i];
+    other.key.set(key);
+    const entry = other.readReply(c.protocol, c.now, foreign);
+    if (entry < 0) continue;
+    if (foreign[SESSION_LAST_SEEN] !== c.now) other.words[entry + SESSION_LAST_SEEN] = c.now;
+    count(c, COUNT_OTHER_WORKER);
+    countReply(c, foreign[SESSION_SERVICE], foreign[SESSION_POD]);
+    c.foundAt = SESSION_ORIGINAL;
+    return foreign;
+  }
+  if (overflow === null) return null;
+  overflow.key.set(key);
+  const entry = overflow.find(c.protocol, c.now);
+  if (entry < 0) return null;
+  count(c, COUNT_UNTRACKED_REPLY);
+  countReply(c, overflow.words[entry + SESSION_SERVICE], overflow.words[entry + SESSION_POD]);
+  c.foundAt = entry + SESSION_ORIGINAL;
+  return overflow.words;
+}
+
+function receiveOther4(c: Context, parsed: number): number {
+  if (parsed === PARSED_BAD) return VERDICT_DROP;
+  if (parsed === PARSED_ERROR) return translateError4(c);
+  return puntUntouched4(c, parsed === PARSED_FRAGMENT ? COUNT_FRAGMENT_NOT_MINE : COUNT_NOT_MINE);
+}
+
+function receiveOther6(c: Context, parsed: number): number {
+  if (parsed === PARSED_BAD) return VERDICT_DROP;
+  if (parsed === PARSED_ERROR) return translateError6(c);
+  return puntUntouched6(c, parsed === PARSED_FRAGMENT ? COUNT_FRAGMENT_NOT_MINE : COUNT_NOT_MINE);
+}

@@ -1,0 +1,65 @@
+/**
+ * Whose service a destination is.
+ *
+ * An echo request belongs to a service of all protocols and ports, if one covers the address; otherwise a VIP that is one address
+ * answers it itself, and one that is a prefix leaves it to the kernel. Only requests start flows: a reply nobody asked for is not ku's.
+ *
+ * @module
+ */
+
+import type { MatchTable } from "../table/match.ts";
+import { ROUTE_LOCAL } from "../table/route.ts";
+import { SERVICE_FLAGS, SERVICE_HOST_VIP, SERVICE_STRIDE } from "../table/service.ts";
+import { ICMP_ECHO_REQUEST } from "../wire/icmp.ts";
+import { ICMPV6_ECHO_REQUEST } from "../wire/icmpv6.ts";
+import { type Context, FRAGMENT_NONE, TRANSPORT_ECHO, TRANSPORT_OTHER } from "./context.ts";
+import { adjacency4, adjacency6 } from "./route.ts";
+
+export const NO_SERVICE = -1;
+/** An echo request that ku answers itself. */
+export const ANSWER_ECHO = -2;
+
+/** The match key for "some service lives at this address"; as a packet's protocol it is reserved. */
+const PROTOCOL_ANY_SERVICE = 255;
+
+/** Service id of the parsed packet's IPv4 destination, NO_SERVICE or ANSWER_ECHO. */
+export function matchService4(c: Context, destination: number): number {
+  if (!startsFlow(c)) return NO_SERVICE;
+  const port = c.ports & 0xffff; // 0 for an echo request
+  const service = c.match.find4(destination, c.protocol, port);
+  if (service >= 0) return service;
+  if (c.transport === TRANSPORT_ECHO) {
+    return whoAnswersEcho(c, c.match.find4(destination, PROTOCOL_ANY_SERVICE, 0));
+  }
+  if (c.transport === TRANSPORT_OTHER || adjacency4(c, destination) !== ROUTE_LOCAL) return NO_SERVICE;
+  return c.match.findNodePort(c.protocol, port);
+}
+
+/** Service id of the IPv6 destination in words 4…7 of `tuple`, NO_SERVICE or ANSWER_ECHO. */
+export function matchService6(c: Context, tuple: Int32Array): number {
+  if (!startsFlow(c)) return NO_SERVICE;
+  const port = c.ports & 0xffff;
+  const service = find6(c.match, tuple, c.protocol, port);
+  if (service >= 0) return service;
+  if (c.transport === TRANSPORT_ECHO) {
+    return whoAnswersEcho(c, find6(c.match, tuple, PROTOCOL_ANY_SERVICE, 0));
+  }
+  if (c.transport === TRANSPORT_OTHER || adjacency6(c, tuple, 4) !== ROUTE_LOCAL) return NO_SERVICE;
+  return c.match.findNodePort(c.protocol, port);
+}
+
+function find6(match: MatchTable, tuple: Int32Array, protocol: number, port: number): number {
+  return match.find6(tuple[4], tuple[5], tuple[6], tuple[7], protocol, port);
+}
+
+function startsFlow(c: Context): boolean {
+  if (c.transport !== TRANSPORT_ECHO) return c.protocol !== PROTOCOL_ANY_SERVICE;
+  const type = c.view.getUint8(c.l4);
+  return type === ICMP_ECHO_REQUEST || type === ICMPV6_ECHO_REQUEST;
+}
+
+function whoAnswersEcho(c: Context, service: number): number {
+  if (service < 0 || c.fragment !== FRAGMENT_NONE) return NO_SERVICE;
+  const flags = c.services[service * SERVICE_STRIDE + SERVICE_FLAGS];
+  return (flags & SERVICE_HOST_VIP) !== 0 ? ANSWER_ECHO : NO_SERVICE;
+}

@@ -1,0 +1,209 @@
+/**
+ * The first packet of a flow: which service, which pod, which tuple its replies will have; then it is remembered and sent on.
+ *
+ * It runs for packets that no session was found for, so it may be slower than the rest. Both families share it: addresses are four
+ * words, IPv4 as ::ffff:a.b.c.d, in the scratch tuples `c.original` (as the client sent it) and `c.reply` (as the pod will answer).
+ *
+ * Which pod is chosen by an unkeyed hash of the flow, so that every node, and this one after a restart, sends it to the same.
+ *
+ * @module
+ */
+
+import {
+  COUNT_MARTIAN,
+  COUNT_NO_SERVER,
+  COUNT_NO_SOURCE_ADDRESS,
+  COUNT_NOT_MINE,
+  COUNT_PORTS_EXHAUSTED,
+  COUNT_SESSION_NEW,
+  COUNT_UNTRACKED,
+  COUNT_UNTRANSLATABLE,
+  POD_BYTES,
+  POD_COUNTERS,
+  POD_FIRST_PACKET,
+  POD_PACKETS,
+  SERVICE_BYTES,
+  SERVICE_COUNTERS,
+  SERVICE_FIRST_PACKET,
+  SERVICE_NO_SERVER,
+  SERVICE_UNTRACKED,
+} from "../metrics/counters.ts";
+import { flowHash4, flowHash6, sourceHash4, sourceHash6 } from "../table/hash.ts";
+import type { OverflowTable } from "../table/overflow.ts";
+import { POD_ADDRESS, POD_STRIDE } from "../table/pod.ts";
+import {
+  pickPod,
+  SERVICE_FLAGS,
+  SERVICE_MASQUERADE,
+  SERVICE_NAT44,
+  SERVICE_NAT66,
+  SERVICE_STICKY,
+  SERVICE_STRIDE,
+  SERVICE_TARGET_PORT,
+  SERVICE_TYPE,
+} from "../table/service.ts";
+import { SESSION_POD, SESSION_SERVICE, type SessionTable } from "../table/session.ts";
+import { IPV4_DST, IPV4_SRC } from "../wire/ipv4.ts";
+import { IPV6_DST, IPV6_SRC } from "../wire/ipv6.ts";
+import { answerEcho4, answerReset4, answerUnreachable4, isAnswerable4 } from "./answer4.ts";
+import { answerEcho6, answerReset6, answerUnreachable6, isAnswerable6 } from "./answer6.ts";
+import { type Context, count, drop, TRANSPORT_SCTP, TRANSPORT_TCP, TRANSPORT_UDP } from "./context.ts";
+import { ANSWER_ECHO, matchService4, matchService6 } from "./match_service.ts";
+import { puntUntouched4, send4 } from "./send4.ts";
+import { puntUntouched6, send6 } from "./send6.ts";
+import { beginSession } from "./session_hit.ts";
+import { insertSession, loadTuple, PORTS_EXHAUSTED, useNodeSource4, useNodeSource6 } from "./source.ts";
+
+/** Starts a flow with the parsed IPv4 packet, answers it, or gives it to the kernel. */
+export function connect4(c: Context): number {
+  const source = c.view.getInt32(c.l3 + IPV4_SRC);
+  const destination = c.view.getInt32(c.l3 + IPV4_DST);
+  const service = matchService4(c, destination);
+  if (service === ANSWER_ECHO) return answerEcho4(c);
+  if (service < 0) return puntUntouched4(c, COUNT_NOT_MINE);
+  if (!isAnswerable4(source) || source === destination) return drop(c, COUNT_MARTIAN);
+  const original = c.original;
+  original[0] =
+    original[1] =
+    original[4] =
+    original[5] =
+      0;
+  original[2] = original[6] = 0xffff;
+  original[3] = source;
+  original[7] = destination;
+  original[8] = c.ports;
+  const hash = isSticky(c, service)
+    ? sourceHash4(source)
+    : flowHash4(c.protocol, source, destination, c.ports);
+  const pod = pickPod(c.tables.services, c.slots, service, hash);
+  if (pod < 0) {
+    countNoServer(c, service);
+    return c.transport === TRANSPORT_TCP ? answerReset4(c) : answerUnreachable4(c);
+  }
+  if (serviceType(c, service) !== SERVICE_NAT44) return drop(c, COUNT_UNTRANSLATABLE);
+  makeReplyTuple(c, service, pod);
+  let allocate = false;
+  if (replacesSource(c, service)) {
+    if (!useNodeSource4(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
+    allocate = true;
+  }
+  if (!remember(c, c.sessions4, c.overflow4, service, pod, hash, allocate)) {
+    return drop(c, COUNT_PORTS_EXHAUSTED);
+  }
+  loadTuple(c.tuple4, c.reply);
+  return send4(c, c.tuple4, 0);
+}
+
+/** Starts a flow with the parsed IPv6 packet, answers it, or gives it to the kernel. */
+export function connect6(c: Context): number {
+  const view = c.view;
+  const original = c.original;
+  for (let i = 0; i < 4; i++) {
+    original[i] = view.getInt32(c.l3 + IPV6_SRC + (i << 2));
+    original[4 + i] = view.getInt32(c.l3 + IPV6_DST + (i << 2));
+  }
+  original[8] = c.ports;
+  const service = matchService6(c, original);
+  if (service === ANSWER_ECHO) return answerEcho6(c);
+  if (service < 0) return puntUntouched6(c, COUNT_NOT_MINE);
+  if (!isAnswerable6(view, c.l3 + IPV6_SRC) || sameAddress(original, 0, original, 4)) {
+    return drop(c, COUNT_MARTIAN);
+  }
+  const hash = isSticky(c, service) ? sourceHash6(original, 0) : flowHash6(c.protocol, original, 0);
+  const pod = pickPod(c.tables.services, c.slots, service, hash);
+  if (pod < 0) {
+    countNoServer(c, service);
+    return c.transport === TRANSPORT_TCP ? answerReset6(c) : answerUnreachable6(c);
+  }
+  if (serviceType(c, service) !== SERVICE_NAT66) return drop(c, COUNT_UNTRANSLATABLE);
+  makeReplyTuple(c, service, pod);
+  let allocate = false;
+  if (replacesSource(c, service)) {
+    if (!useNodeSource6(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
+    allocate = true;
+  }
+  if (!remember(c, c.sessions6, c.overflow6, service, pod, hash, allocate)) {
+    return drop(c, COUNT_PORTS_EXHAUSTED);
+  }
+  return send6(c, c.reply, 0);
+}
+
+function isSticky(c: Context, service: number): boolean {
+  return (c.services[service * SERVICE_STRIDE + SERVICE_FLAGS] & SERVICE_STICKY) !== 0;
+}
+
+function serviceType(c: Context, service: number): number {
+  return c.services[service * SERVICE_STRIDE + SERVICE_TYPE];
+}
+
+function countNoServer(c: Context, service: number): void {
+  count(c, COUNT_NO_SERVER);
+  c.serviceCounters[service * SERVICE_COUNTERS + SERVICE_NO_SERVER]++;
+}
+
+/** Fills `c.reply` from `c.original`: from the pod, to the client, the pod's port in place of the VIP's. */
+function makeReplyTuple(c: Context, service: number, pod: number): void {
+  const original = c.original;
+  const reply = c.reply;
+  const address = pod * POD_STRIDE + POD_ADDRESS;
+  for (let i = 0; i < 4; i++) {
+    reply[i] = c.pods[address + i];
+    reply[4 + i] = original[i];
+  }
+  let port = original[8] & 0xffff;
+  if (c.transport === TRANSPORT_TCP || c.transport === TRANSPORT_UDP || c.transport === TRANSPORT_SCTP) {
+    port = c.services[service * SERVICE_STRIDE + SERVICE_TARGET_PORT] || port;
+  }
+  reply[8] = (port << 16) | (original[8] >>> 16);
+}
+
+/** Whether the client's address cannot stay: the service masquerades, or the pod is the client (its answer would not come back). */
+function replacesSource(c: Context, service: number): boolean {
+  if ((c.services[service * SERVICE_STRIDE + SERVICE_FLAGS] & SERVICE_MASQUERADE) !== 0) return true;
+  return sameAddress(c.reply, 0, c.original, 0);
+}
+
+function sameAddress(a: Int32Array, aAt: number, b: Int32Array, bAt: number): boolean {
+  return a[aAt + 3] === b[bAt + 3] && a[aAt + 2] === b[bAt + 2] && a[aAt + 1] === b[bAt + 1] &&
+    a[aAt] === b[bAt];
+}
+
+/**
+ * Remembers the flow of `c.original` and `c.reply`, as a session or, when its bucket is full, as a note for its replies; and counts it.
+ * False: there is no free source port.
+ */
+function remember(
+  c: Context,
+  table: SessionTable,
+  overflow: OverflowTable | null,
+  service: number,
+  pod: number,
+  hash: number,
+  allocate: boolean,
+): boolean {
+  const entry = insertSession(c, table, hash, allocate);
+  if (entry === PORTS_EXHAUSTED) return false;
+  const serviceRow = service * SERVICE_COUNTERS;
+  const podRow = pod * POD_COUNTERS;
+  const bytes = c.end - c.l3;
+  if (entry >= 0) {
+    table.words[entry + SESSION_SERVICE] = service;
+    table.words[entry + SESSION_POD] = pod;
+    beginSession(c, table, entry);
+    count(c, COUNT_SESSION_NEW);
+    c.serviceCounters[serviceRow + SERVICE_FIRST_PACKET]++;
+    c.podCounters[podRow + POD_FIRST_PACKET]++;
+  } else {
+    count(c, COUNT_UNTRACKED);
+    c.serviceCounters[serviceRow + SERVICE_UNTRACKED]++;
+    if (overflow !== null) {
+      loadTuple(overflow.key, c.reply);
+      loadTuple(overflow.original, c.original);
+      overflow.note(c.protocol, service, pod, c.now);
+    }
+  }
+  c.serviceCounters[serviceRow + SERVICE_BYTES] += bytes;
+  c.podCounters[podRow + POD_PACKETS]++;
+  c.podCounters[podRow + POD_BYTES] += bytes;
+  return true;
+}

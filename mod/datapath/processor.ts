@@ -1,0 +1,175 @@
+/**
+ * The datapath of one worker: a frame in, a verdict out. It decides from the tables of one generation, keeps sessions, rewrites the
+ * frame in place, and counts. It never throws, never allocates, and writes nowhere but in the frame it was given: from its headroom
+ * (up to HEADROOM_BYTES before `at`) to `frameEnd`.
+ *
+ * @module
+ */
+
+import {
+  COUNT_MALFORMED,
+  COUNT_NOT_IP,
+  INTERFACE_COUNTERS,
+  INTERFACE_DROPS,
+  INTERFACE_PUNTS,
+  INTERFACE_RX_BYTES,
+  INTERFACE_RX_PACKETS,
+  INTERFACE_TX_BYTES,
+  INTERFACE_TX_PACKETS,
+} from "../metrics/counters.ts";
+import { IF_FLAGS, IF_IP4, IF_IP6, IF_STRIDE } from "../table/interface.ts";
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERNET_TYPE,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  ETHERTYPE_QINQ,
+  ETHERTYPE_VLAN,
+  VLAN_INNER_TYPE,
+  VLAN_TAG_BYTES,
+} from "../wire/ethernet.ts";
+import {
+  Context,
+  count,
+  countedSlot,
+  drop,
+  type ProcessorOptions,
+  type SessionViews,
+  type Tables,
+  VERDICT_DROP,
+  VERDICT_TX,
+} from "./context.ts";
+import { receive4, receive6 } from "./flow.ts";
+import { clearRouteCache, puntIn } from "./route.ts";
+
+export {
+  type ProcessorOptions,
+  type SessionViews,
+  type Settings,
+  type Tables,
+  VERDICT_DROP,
+  VERDICT_PUNT_IN,
+  VERDICT_PUNT_KU,
+  VERDICT_TX,
+} from "./context.ts";
+
+/** What a frame must have before its first byte: an ICMPv6 error takes 48 bytes of it. */
+export const HEADROOM_BYTES = 64;
+
+export class Processor {
+  readonly #context: Context;
+
+  constructor(options: ProcessorOptions) {
+    this.#context = new Context(options);
+  }
+
+  /** Seconds, from any start; set it once per burst. */
+  set now(seconds: number) {
+    this.#context.now = seconds;
+  }
+
+  get now(): number {
+    return this.#context.now;
+  }
+
+  /** Byte of the frame that the last verdict speaks of; it may lie before the received one's, within its headroom. */
+  get outAt(): number {
+    return this.#context.outAt;
+  }
+
+  /** Its length in bytes. */
+  get outLength(): number {
+    return this.#context.outLength;
+  }
+
+  /** The slot it leaves by, after VERDICT_TX. */
+  get outSlot(): number {
+    return this.#context.outSlot;
+  }
+
+  /** Runs on `tables` from the next packet on. */
+  setTables(tables: Tables): void {
+    const c = this.#context;
+    c.tables = tables;
+    c.match = tables.match;
+    c.routes = tables.routes;
+    c.services = tables.services.words;
+    c.pods = tables.pods.words;
+    c.slots = tables.slots;
+    c.adjacencies = tables.adjacencies.words;
+    c.interfaces = tables.interfaces.words;
+    c.stamp = tables.generation & 0xffffff;
+    findAnyAddress(c);
+    clearRouteCache(c);
+  }
+
+  /** Goes over to other session tables: their contents have been carried over (`SessionTable.copyFrom`). */
+  setSessions(sessions: SessionViews): void {
+    const c = this.#context;
+    c.sessions4 = sessions.sessions4;
+    c.sessions6 = sessions.sessions6;
+    c.others4 = sessions.others4 ?? [];
+    c.others6 = sessions.others6 ?? [];
+  }
+
+  /**
+   * Decides about the frame of `length` bytes at byte `at`, which came in by `inSlot`; its memory ends before `frameEnd` and begins
+   * HEADROOM_BYTES before `at` or earlier. Returns a VERDICT_…; `outAt`, `outLength`, `outSlot` say the rest.
+   */
+  process(at: number, length: number, inSlot: number, frameEnd: number): number {
+    const c = this.#context;
+    c.at = c.outAt = at;
+    c.length = c.outLength = length;
+    c.limit = at + length;
+    c.inSlot = c.outSlot = inSlot;
+    c.frameEnd = frameEnd;
+    c.inFlags = c.interfaces[inSlot * IF_STRIDE + IF_FLAGS] | 0;
+    const counters = c.interfaceCounters;
+    const rx = countedSlot(inSlot) * INTERFACE_COUNTERS;
+    counters[rx + INTERFACE_RX_PACKETS]++;
+    counters[rx + INTERFACE_RX_BYTES] += length;
+    const verdict = receive(c, at, length);
+    if (verdict === VERDICT_TX) {
+      const tx = countedSlot(c.outSlot) * INTERFACE_COUNTERS;
+      counters[tx + INTERFACE_TX_PACKETS]++;
+      counters[tx + INTERFACE_TX_BYTES] += c.outLength;
+    } else {
+      counters[rx + (verdict === VERDICT_DROP ? INTERFACE_DROPS : INTERFACE_PUNTS)]++;
+    }
+    return verdict;
+  }
+}
+
+function receive(c: Context, at: number, length: number): number {
+  if (length < ETHERNET_HEADER_BYTES) return drop(c, COUNT_MALFORMED);
+  const etherType = c.view.getUint16(at + ETHERNET_TYPE);
+  if (etherType === ETHERTYPE_IPV4) return receive4(c, at + ETHERNET_HEADER_BYTES);
+  if (etherType === ETHERTYPE_IPV6) return receive6(c, at + ETHERNET_HEADER_BYTES);
+  return receiveTagged(c, at, length, etherType);
+}
+
+/** One 802.1Q or 802.1ad tag is stepped over; a frame that leaves has none. */
+function receiveTagged(c: Context, at: number, length: number, etherType: number): number {
+  const tagged = etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_QINQ;
+  if (tagged && length < ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES) return drop(c, COUNT_MALFORMED);
+  const inner = tagged ? c.view.getUint16(at + VLAN_INNER_TYPE) : 0;
+  const l3 = at + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES;
+  if (inner === ETHERTYPE_IPV4) return receive4(c, l3);
+  if (inner === ETHERTYPE_IPV6) return receive6(c, l3);
+  count(c, COUNT_NOT_IP);
+  return puntIn(c);
+}
+
+/** The first address of any interface, for where no other is at hand. */
+function findAnyAddress(c: Context): void {
+  c.anyIp4 = 0;
+  c.anyIp6.fill(0);
+  const words = c.interfaces;
+  for (let row = 0; row < words.length; row += IF_STRIDE) {
+    if (c.anyIp4 === 0) c.anyIp4 = words[row + IF_IP4];
+    const ip6 = row + IF_IP6;
+    if ((c.anyIp6[0] | c.anyIp6[3]) === 0) {
+      for (let i = 0; i < 4; i++) c.anyIp6[i] = words[ip6 + i];
+    }
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * What a packet does to the session it belongs to: last-seen time, TCP state, counters; and whether the session still agrees
+ * with the tables of the generation.
+ *
+ * The agreement is checked once per session and generation: the session carries the generation's low 24 bits (upper part of
+ * SESSION_NOTE) from when it was found to agree. 24 bits go round after 16.7 million generations; a session would have to sleep through
+ * exactly a multiple of that to be believed wrongly.
+ *
+ * @module
+ */
+
+import {
+  COUNT_SESSION_MOVED,
+  COUNT_SESSION_ORPHAN,
+  POD_BYTES,
+  POD_COUNTERS,
+  POD_PACKETS,
+  POD_REPLY_BYTES,
+  POD_REPLY_PACKETS,
+  SERVICE_BYTES,
+  SERVICE_COUNTERS,
+  SERVICE_NEXT_PACKET,
+  SERVICE_REPLY_BYTES,
+  SERVICE_REPLY_PACKETS,
+} from "../metrics/counters.ts";
+import { POD_ACTIVE, POD_DRAINING, POD_FLAGS, POD_STRIDE } from "../table/pod.ts";
+import { SERVICE_FLAGS, SERVICE_IN_USE, SERVICE_STRIDE } from "../table/service.ts";
+import {
+  SESSION_KIND,
+  SESSION_LAST_SEEN,
+  SESSION_NOTE,
+  SESSION_POD,
+  SESSION_SERVICE,
+  SESSION_STATE_ESTABLISHED,
+  SESSION_STATE_TRANSITORY,
+  type SessionTable,
+} from "../table/session.ts";
+import { TCP_ACK, TCP_RST, TCP_SYN } from "../wire/tcp.ts";
+import { type Context, TRANSPORT_TCP } from "./context.ts";
+import { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } from "./tcp_state.ts";
+
+const NOTE_BITS = 8;
+const NOTE_MASK = 0xff;
+
+/** A client's packet follows `entry`. False: the session has ended by it, and the packet is to start a new one. */
+export function followOriginal(c: Context, table: SessionTable, entry: number): boolean {
+  const words = table.words;
+  if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesOriginal(c, table, entry)) return false;
+  if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
+  if (c.transport === TRANSPORT_TCP && !advance(c, table, entry, false)) return false;
+  const service = words[entry + SESSION_SERVICE] * SERVICE_COUNTERS;
+  const pod = words[entry + SESSION_POD] * POD_COUNTERS;
+  const bytes = c.end - c.l3;
+  c.serviceCounters[service + SERVICE_NEXT_PACKET]++;
+  c.serviceCounters[service + SERVICE_BYTES] += bytes;
+  c.podCounters[pod + POD_PACKETS]++;
+  c.podCounters[pod + POD_BYTES] += bytes;
+  return true;
+}
+
+/** A pod's packet follows `entry`. False: its service is gone, and so is the session. */
+export function followReply(c: Context, table: SessionTable, entry: number): boolean {
+  const words = table.words;
+  if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesReply(c, table, entry)) return false;
+  if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
+  if (c.transport === TRANSPORT_TCP) advance(c, table, entry, true);
+  countReply(c, words[entry + SESSION_SERVICE], words[entry + SESSION_POD]);
+  return true;
+}
+
+/** Counts a packet of a pod to a client. */
+export function countReply(c: Context, serviceId: number, podId: number): void {
+  const service = serviceId * SERVICE_COUNTERS;
+  const pod = podId * POD_COUNTERS;
+  const bytes = c.end - c.l3;
+  c.serviceCounters[service + SERVICE_REPLY_PACKETS]++;
+  c.serviceCounters[service + SERVICE_REPLY_BYTES] += bytes;
+  c.podCounters[pod + POD_REPLY_PACKETS]++;
+  c.podCounters[pod + POD_REPLY_BYTES] += bytes;
+}
+
+/** Marks a new session as agreeing, and gives a TCP one its first state. */
+export function beginSession(c: Context, table: SessionTable, entry: number): void {
+  const words = table.words;
+  if (c.transport === TRANSPORT_TCP) {
+    const notes = tcpNotes(0, SESSION_STATE_TRANSITORY, c.tcpFlags, false);
+    words[entry + SESSION_NOTE] = (c.stamp << NOTE_BITS) | notes;
+    table.setState(entry, tcpState(notes));
+  } else {
+    words[entry + SESSION_NOTE] = c.stamp << NOTE_BITS;
+  }
+}
+
+/** Moves a TCP session on. False: the segment begins a new connection; the old session has been removed. */
+function advance(c: Context, table: SessionTable, entry: number, reply: boolean): boolean {
+  const flags = c.tcpFlags;
+  const words = table.words;
+  const state = (words[entry + SESSION_KIND] >>> 16) & 0xff;
+  if ((flags & TCP_MOVING_FLAGS) === 0 && state === SESSION_STATE_ESTABLISHED) return true;
+  if (!reply && tcpRestarts(state, flags)) {
+    table.remove(entry);
+    return false;
+  }
+  const note = words[entry + SESSION_NOTE];
+  const notes = tcpNotes(note & NOTE_MASK, state, flags, reply);
+  words[entry + SESSION_NOTE] = (note & ~NOTE_MASK) | notes;
+  const next = tcpState(notes);
+  if (next !== state) table.setState(entry, next);
+  return true;
+}
+
+/** Checks an unstamped session for a client's packet. False: removed, because its service is gone or its pod must be picked anew. */
+function agreesOriginal(c: Context, table: SessionTable, entry: number): boolean {
+  const words = table.words;
+  if (!serviceLives(c, table, entry)) return false;
+  if (!podServes(c, words[entry + SESSION_POD])) {
+    // TCP sessions of a removed pod live on; what can start anew without harm does.
+    const begins = (c.tcpFlags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN &&
+      table.state(entry) === SESSION_STATE_TRANSITORY;
+    if (c.transport !== TRANSPORT_TCP || begins) {
+      table.remove(entry);
+      c.nodeCounters[COUNT_SESSION_MOVED]++;
+      return false;
+    }
+  }
+  stampSession(c, words, entry);
+  return true;
+}
+
+/** Checks an unstamped session for a pod's packet. A removed pod's last words are passed on, and the session stays unstamped. */
+function agreesReply(c: Context, table: SessionTable, entry: number): boolean {
+  const words = table.words;
+  if (!serviceLives(c, table, entry)) return false;
+  if (podServes(c, words[entry + SESSION_POD])) stampSession(c, words, entry);
+  return true;
+}
+
+/** Whether the pod is there and not removed; one that drains serves what it has. */
+function podServes(c: Context, pod: number): boolean {
+  return (c.pods[pod * POD_STRIDE + POD_FLAGS] & (POD_ACTIVE | POD_DRAINING)) !== 0;
+}
+
+function serviceLives(c: Context, table: SessionTable, entry: number): boolean {
+  const service = table.words[entry + SESSION_SERVICE] * SERVICE_STRIDE;
+  if ((c.services[service + SERVICE_FLAGS] & SERVICE_IN_USE) !== 0) return true;
+  table.remove(entry);
+  c.nodeCounters[COUNT_SESSION_ORPHAN]++;
+  return false;
+}
+
+function stampSession(c: Context, words: Int32Array, entry: number): void {
+  words[entry + SESSION_NOTE] = (c.stamp << NOTE_BITS) | (words[entry + SESSION_NOTE] & NOTE_MASK);
+}

@@ -1,0 +1,130 @@
+/**
+ * The source of a new session: the node's address where the client's cannot be kept, and a port under which its replies are told
+ * from all others.
+ *
+ * A reply is recognized by (pod, source, ports). Two flows would collide there if they differ only in what the reply does not show: two
+ * VIPs on one pod and port used from one client port; several clients behind the node's one address. Then another source port is
+ * taken, from a fixed pool, starting at a place given by the flow's hash: the same flow gets the same port again where it can.
+ *
+ * The pool leaves out 32768–60999, from which the kernel takes the ports of the node's own connections
+ * (net.ipv4.ip_local_port_range), and what is below 1024. Workers share it by residue, so that no two give out the same.
+ *
+ * References: RFC 6056 §3.3.3 (hash-based port selection), RFC 4787 REQ-1 … REQ-3.
+ *
+ * @module
+ */
+
+import { IF_IP4, IF_IP6, IF_STRIDE } from "../table/interface.ts";
+import { ADJ_SLOT, ADJ_STRIDE } from "../table/adjacency.ts";
+import { SESSION_REPLY_TAKEN, type SessionTable } from "../table/session.ts";
+import { type Context, count, TRANSPORT_OTHER } from "./context.ts";
+import { adjacency4, adjacency6 } from "./route.ts";
+import { COUNT_PORT_CHANGED } from "../metrics/counters.ts";
+
+/** `insertSession`: no source port could be found. */
+export const PORTS_EXHAUSTED = -3;
+
+const HIGH_FIRST = 61000;
+const HIGH_COUNT = 65536 - HIGH_FIRST;
+const LOW_FIRST = 1024;
+const LOW_COUNT = 32768 - LOW_FIRST;
+/** Source ports that ku gives out per pod, pod port and source address: 36,280. */
+export const PORT_POOL = HIGH_COUNT + LOW_COUNT;
+/** Ports tried for a flow. With nine tenths of the pool taken, one in 700,000 flows finds none. */
+const MAX_TRIES = 128;
+
+function poolPort(index: number): number {
+  return index < HIGH_COUNT ? HIGH_FIRST + index : LOW_FIRST + index - HIGH_COUNT;
+}
+
+/**
+ * Puts the session of `c.original` and `c.reply` into `table`; `hash` is the flow's. The source port in `c.reply` is as it was
+ * wanted, or, with `allocate` or when that was taken, one of the pool. Returns the entry, SESSION_FULL (with `c.reply` complete all
+ * the same), or PORTS_EXHAUSTED.
+ */
+export function insertSession(c: Context, table: SessionTable, hash: number, allocate: boolean): number {
+  loadTuple(table.key, c.original);
+  loadTuple(table.replyKey, c.reply);
+  const portAt = table.replyKey.length - 1;
+  const canChange = c.transport !== TRANSPORT_OTHER;
+  if (!allocate || !canChange) {
+    const entry = tryInsert(c, table);
+    if (entry !== SESSION_REPLY_TAKEN) return entry;
+    if (!canChange) return PORTS_EXHAUSTED;
+  }
+  const own = (PORT_POOL / c.workerCount) | 0;
+  const wanted = c.reply[8] & 0xffff;
+  let index = (hash >>> 1) % own;
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const port = poolPort(index * c.workerCount + c.workerIndex);
+    const ports = (c.reply[8] & ~0xffff) | port;
+    c.reply[8] = ports;
+    table.replyKey[portAt] = ports;
+    const entry = tryInsert(c, table);
+    if (entry !== SESSION_REPLY_TAKEN) {
+      if (port !== wanted) count(c, COUNT_PORT_CHANGED);
+      return entry;
+    }
+    index = index + 1 === own ? 0 : index + 1;
+  }
+  return PORTS_EXHAUSTED;
+}
+
+function tryInsert(c: Context, table: SessionTable): number {
+  const others = table.addressWords === 1 ? c.others4 : c.others6;
+  for (let i = 0; i < others.length; i++) {
+    const other = others[i];
+    other.key.set(table.replyKey);
+    if (other.findReply(c.protocol, c.now) >= 0) return SESSION_REPLY_TAKEN;
+  }
+  return table.insert(c.protocol, c.now);
+}
+
+/** Writes a scratch tuple of 9 words into a key of 9, or of 3 when it is IPv4. */
+export function loadTuple(key: Int32Array, tuple: Int32Array): void {
+  if (key.length === 9) {
+    for (let i = 0; i < 9; i++) key[i] = tuple[i];
+    return;
+  }
+  key[0] = tuple[3];
+  key[1] = tuple[7];
+  key[2] = tuple[8];
+}
+
+/** Writes the node's IPv4 address toward the pod in `c.reply` as the session's source (::ffff:a.b.c.d). False: it has none. */
+export function useNodeSource4(c: Context): boolean {
+  const reply = c.reply;
+  let address = c.tables.settings.ip4SrcAddress | 0;
+  if (address === 0) {
+    const slot = egressSlot(c, adjacency4(c, reply[3]));
+    if (slot >= 0) address = c.interfaces[slot * IF_STRIDE + IF_IP4] | 0;
+  }
+  if (address === 0) address = c.anyIp4;
+  reply[4] = reply[5] = 0;
+  reply[6] = 0xffff;
+  reply[7] = address;
+  return address !== 0;
+}
+
+/** Writes the node's IPv6 address toward the pod in `c.reply` as the session's source. False: it has none. */
+export function useNodeSource6(c: Context): boolean {
+  const reply = c.reply;
+  const configured = c.tables.settings.ip6SrcAddress;
+  for (let i = 0; i < 4; i++) reply[4 + i] = configured[i];
+  if (isSet(reply)) return true;
+  const slot = egressSlot(c, adjacency6(c, reply, 0));
+  if (slot >= 0) {
+    for (let i = 0; i < 4; i++) reply[4 + i] = c.interfaces[slot * IF_STRIDE + IF_IP6 + i] | 0;
+    if (isSet(reply)) return true;
+  }
+  for (let i = 0; i < 4; i++) reply[4 + i] = c.anyIp6[i];
+  return isSet(reply);
+}
+
+function isSet(reply: Int32Array): boolean {
+  return (reply[4] | reply[5] | reply[6] | reply[7]) !== 0;
+}
+
+function egressSlot(c: Context, adjacency: number): number {
+  return adjacency < 0 ? -1 : c.adjacencies[adjacency * ADJ_STRIDE + ADJ_SLOT];
+}
