@@ -1,0 +1,49 @@
+/** Standard output and the way out: what scripts see of ku. */
+
+import { RpcError } from "../mod/control/rpc_client.ts";
+import { UsageError } from "./words.ts";
+
+/** Exit codes of the command contract. */
+export const EXIT_OK = 0;
+export const EXIT_ERROR = 1;
+export const EXIT_USAGE = 2;
+
+/** Writes all of `text`. A reader that has left (`ku show sessions | head`) ends the program quietly. */
+export function print(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  try {
+    for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(EXIT_OK);
+    throw error;
+  }
+}
+
+/** Prints a value as `--json` does. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2) + "\n");
+}
+
+/** Runs `task`; a failure becomes one line on stderr. Returns the exit code. */
+export async function guard(task: () => Promise<void>): Promise<number> {
+  try {
+    await task();
+    return EXIT_OK;
+  } catch (error) {
+    console.error(describe(error));
+    return error instanceof UsageError ? EXIT_USAGE : EXIT_ERROR;
+  }
+}
+
+/** An error as one line, whatever it is. */
+function describe(error: unknown): string {
+  if (error instanceof UsageError) return oneLine(error.message);
+  if (error instanceof RpcError && error.code < 0) {
+    return oneLine(`ku: daemon : ${error.message}, look at the log of "ku run"`);
+  }
+  return oneLine(`ku: ${error instanceof Error ? error.message : String(error)}`);
+}
+
+function oneLine(text: string): string {
+  return text.trim().replace(/\s*[\r\n]+\s*/g, " ");
+}

@@ -1,0 +1,175 @@
+/**
+ * IP addresses and prefixes as text and as bytes. One form inside: 16 bytes in network order, IPv4 as
+ * ::ffff:a.b.c.d (RFC 4291 §2.5.5.2), so that tables need one key; one form outside: dotted decimal and
+ * RFC 5952 text.
+ *
+ * Rule: strict. What one program reads as decimal and another as octal (`010.0.0.1`), short forms
+ * (`10.1`), zones and blanks are refused, because a VIP that means something else than its author thought
+ * takes somebody's traffic. ipaddr.js, the widely used library, takes all of these (and `::1.2.3.04` for
+ * a mapped address); fencing it in would take as much code as this file.
+ *
+ * References: RFC 4291 §2.2 (text), RFC 5952 §4 (canonical text), RFC 6943 §3.1.1 (why strict).
+ */
+
+export type Family = 4 | 6;
+
+/** An address: its 16 bytes (IPv4 mapped) and the family its text had. */
+export interface Address {
+  family: Family;
+  bytes: Uint8Array;
+}
+
+/** A prefix without host bits. `length` counts in its own family (0–32 or 0–128). */
+export interface Prefix extends Address {
+  length: number;
+}
+
+/** Where the IPv4 address begins inside the mapped form. */
+export const MAPPED_BYTES = 12;
+/** Bits that a mapped IPv4 prefix is longer in the 16-byte form. */
+export const MAPPED_BITS = 96;
+
+const IPV4_OCTET = /^(?:0|[1-9]\d{0,2})$/;
+const IPV6_GROUP = /^[0-9a-f]{1,4}$/i;
+const PREFIX_LENGTH = /^(?:0|[1-9]\d{0,2})$/;
+
+/** The address that `text` says, or null. An IPv4-mapped IPv6 address is refused: it would be two things. */
+export function parseAddress(text: string): Address | null {
+  if (!text.includes(":")) {
+    const octets = parseOctets(text);
+    return octets && { family: 4, bytes: mapped(octets) };
+  }
+  const bytes = parseGroups(text);
+  return bytes && !isMapped(bytes) ? { family: 6, bytes } : null;
+}
+
+/**
+ * The prefix that `text` says, or null; an address alone is a prefix of full length. Host bits are left
+ * in `bytes` for the caller to judge by `hasHostBits`.
+ */
+export function parsePrefix(text: string): Prefix | null {
+  const slash = text.indexOf("/");
+  const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
+  if (!address) return null;
+  const longest = address.family === 4 ? 32 : 128;
+  if (slash < 0) return { ...address, length: longest };
+  const digits = text.slice(slash + 1);
+  if (!PREFIX_LENGTH.test(digits) || Number(digits) > longest) return null;
+  return { ...address, length: Number(digits) };
+}
+
+/** Canonical text of 16 bytes: dotted decimal for the mapped form, else RFC 5952. */
+export function formatAddress(bytes: Uint8Array): string {
+  return isMapped(bytes) ? bytes.subarray(MAPPED_BYTES, 16).join(".") : formatGroups(bytes);
+}
+
+/** Canonical text with the length always shown, as VPP does: "10.0.0.1/32", "2001:db8::/64". */
+export function formatPrefix(prefix: Prefix): string {
+  return `${formatAddress(prefix.bytes)}/${prefix.length}`;
+}
+
+/** Length of the prefix in the 16-byte form: 0–128, IPv4 + 96. */
+export function mappedLength(prefix: Prefix): number {
+  return prefix.family === 4 ? prefix.length + MAPPED_BITS : prefix.length;
+}
+
+/** Whether bits beyond the prefix length are set. */
+export function hasHostBits(prefix: Prefix): boolean {
+  const network = networkOf(prefix).bytes;
+  return prefix.bytes.some((byte, index) => byte !== network[index]);
+}
+
+/** The same prefix with its host bits cleared. */
+export function networkOf(prefix: Prefix): Prefix {
+  const length = mappedLength(prefix);
+  const bytes = prefix.bytes.map((byte, index) => {
+    const kept = Math.min(Math.max(length - index * 8, 0), 8);
+    return byte & (0xff << (8 - kept));
+  });
+  return { ...prefix, bytes };
+}
+
+/** Whether every address of `inner` lies in `outer`. */
+export function contains(outer: Prefix, inner: Prefix): boolean {
+  if (outer.family !== inner.family || inner.length < outer.length) return false;
+  const bytes = networkOf({ ...inner, length: outer.length }).bytes;
+  return bytes.every((byte, index) => byte === outer.bytes[index]);
+}
+
+/** Whether 16 bytes are in ::ffff:0:0/96. */
+export function isMapped(bytes: Uint8Array): boolean {
+  for (let index = 0; index < 10; index++) if (bytes[index] !== 0) return false;
+  return bytes[10] === 0xff && bytes[11] === 0xff;
+}
+
+/** 16 bytes of the mapped form from four octets. */
+function mapped(octets: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(16);
+  bytes[10] = bytes[11] = 0xff;
+  bytes.set(octets, MAPPED_BYTES);
+  return bytes;
+}
+
+/** The four octets of dotted decimal text, or null. */
+function parseOctets(text: string): number[] | null {
+  const parts = text.split(".");
+  if (parts.length !== 4) return null;
+  const octets = parts.map((part) => IPV4_OCTET.test(part) ? Number(part) : 256);
+  return octets.every((octet) => octet < 256) ? octets : null;
+}
+
+/** The 16 bytes of IPv6 text, or null. `::` stands for one group or more (RFC 4291 §2.2). */
+function parseGroups(text: string): Uint8Array | null {
+  const halves = text.split("::");
+  if (halves.length > 2) return null;
+  const head = groupsOf(halves[0], halves.length === 1);
+  const tail = halves.length === 2 ? groupsOf(halves[1], true) : [];
+  if (!head || !tail) return null;
+  const missing = 8 - head.length - tail.length;
+  if (halves.length === 1 ? missing !== 0 : missing < 1) return null;
+  const bytes = new Uint8Array(16);
+  [...head, ...new Array<number>(missing).fill(0), ...tail].forEach((group, index) => {
+    bytes[index * 2] = group >>> 8;
+    bytes[index * 2 + 1] = group & 0xff;
+  });
+  return bytes;
+}
+
+/** Sixteen-bit groups of text without `::`; the last may be dotted decimal when `atEnd`. Null: malformed. */
+function groupsOf(text: string, atEnd: boolean): number[] | null {
+  if (text === "") return [];
+  const groups: number[] = [];
+  const parts = text.split(":");
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index];
+    if (IPV6_GROUP.test(part)) {
+      groups.push(parseInt(part, 16));
+      continue;
+    }
+    const octets = atEnd && index === parts.length - 1 ? parseOctets(part) : null;
+    if (!octets) return null;
+    groups.push(octets[0] << 8 | octets[1], octets[2] << 8 | octets[3]);
+  }
+  return groups;
+}
+
+/** RFC 5952 §4: lower case, no leading zeros, the longest run of two or more zero groups (the first) as `::`. */
+function formatGroups(bytes: Uint8Array): string {
+  const groups: number[] = [];
+  for (let index = 0; index < 16; index += 2) groups.push(bytes[index] << 8 | bytes[index + 1]);
+  let runAt = -1;
+  let runLength = 1;
+  for (let start = 0; start < 8; start++) {
+    let end = start;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - start > runLength) {
+      runAt = start;
+      runLength = end - start;
+    }
+    if (end > start) start = end;
+  }
+  const text = (part: number[]): string => part.map((group) => group.toString(16)).join(":");
+  return runAt < 0
+    ? text(groups)
+    : `${text(groups.slice(0, runAt))}::${text(groups.slice(runAt + runLength))}`;
+}

@@ -1,0 +1,21 @@
+/**
+ * What `ku run` was told on its command line. In a file of its own so that the daemon and the command
+ * line share it without importing each other.
+ */
+
+export type LogLevel = "error" | "warn" | "info" | "debug";
+export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
+
+export interface RunOptions {
+  /** Path of the configuration file, absent: start empty. */
+  config?: string;
+  /** Path of the Unix socket. */
+  socket: string;
+  /** Number of workers; absent: as many as the attached interfaces have RX queues, at most the cores. */
+  workers?: number;
+  /** Interfaces to attach with mode auto, beside those of the configuration file; may repeat them. */
+  interfaces: string[];
+  /** "address:port" or "[v6]:port" to serve metrics on. */
+  metrics?: string;
+  logLevel: LogLevel;
+}

@@ -1,0 +1,90 @@
+/**
+ * Rules for a VIP by itself: its key, its options and how they hang together. Rules between VIPs are in
+ * state.ts. Errors are ConfigErrors.
+ */
+
+import type { Family } from "./address.ts";
+import {
+  ConfigError,
+  DEFAULT_NEW_LEN,
+  protocolNumbers,
+  type VipKey,
+  vipKeyText,
+  type VipParams,
+  type VipSelector,
+  type VipSpec,
+  type VipType,
+} from "./model.ts";
+import { checkNewLen, checkPort, checkPrefix, checkProtocol, checkType } from "./rules.ts";
+
+/** The canonical key of a VIP that is to be added or deleted. */
+export function checkVipKey(params: Pick<VipParams, "prefix" | "protocol" | "port">): VipKey {
+  const { key } = checkSelector(params);
+  if (key.protocol !== null && key.port === null) {
+    throw new ConfigError(
+      "protocol",
+      key.protocol,
+      "give a port too: a VIP without port takes every protocol",
+    );
+  }
+  return key;
+}
+
+/** The canonical parts of a selector, absent ones null, and how to show in an error what was asked for. */
+export function checkSelector(selector: VipSelector): { key: VipKey; shown: string } {
+  const protocol = selector.protocol ?? null;
+  const port = selector.port ?? null;
+  const key: VipKey = {
+    prefix: checkPrefix("prefix", selector.prefix).text,
+    protocol: protocol === null ? null : checkProtocol(protocol),
+    port: port === null ? null : checkPort("port", port),
+  };
+  const half = key.port === null && key.protocol !== null;
+  return { key, shown: half ? `${key.prefix} ${key.protocol}` : vipKeyText(key) };
+}
+
+/** A whole VIP, without pods, from the parameters of `ku vip`. */
+export function checkVip(params: VipParams): VipSpec {
+  const { family } = checkPrefix("prefix", params.prefix);
+  const key = checkVipKey(params);
+  const targetPort = params.targetPort ?? null;
+  const nodePort = params.nodePort ?? null;
+  if (targetPort !== null) checkPort("target_port", targetPort);
+  if (nodePort !== null) checkPort("node_port", nodePort);
+  if (key.port === null && targetPort !== null) {
+    throw new ConfigError(
+      "target_port",
+      String(targetPort),
+      "give a port too: a VIP without port keeps the port",
+    );
+  }
+  if (key.port === null && nodePort !== null) {
+    throw new ConfigError(
+      "node_port",
+      String(nodePort),
+      "give a port too: a VIP without port has no node port",
+    );
+  }
+  return {
+    ...key,
+    targetPort: targetPort ?? key.port,
+    nodePort,
+    type: checkType(params.type, family),
+    newLen: params.newLen === undefined ? DEFAULT_NEW_LEN : checkNewLen(params.newLen),
+    srcIpSticky: params.srcIpSticky ?? false,
+    masquerade: params.masquerade ?? false,
+    pods: new Map(),
+  };
+}
+
+/** The family of a VIP's clients: the first digit of its type. */
+export function clientFamily(type: VipType): Family {
+  return type === "nat44" || type === "nat46" ? 4 : 6;
+}
+
+/** Whether there is a protocol that both VIPs take. */
+export function shareProtocol(a: VipKey, b: VipKey): boolean {
+  const ours = protocolNumbers(a);
+  const theirs = protocolNumbers(b);
+  return ours.length === 0 || theirs.length === 0 || ours.some((number) => theirs.includes(number));
+}

@@ -1,0 +1,243 @@
+/**
+ * Attached interfaces: their slots, the workers' sockets on them, and the steering programs.
+ *
+ * An interface comes in three steps, so that no packet is steered to a worker that could not handle it: program and
+ * sockets first (`bringUp`; the program passes everything while the maps do not know the interface), then the
+ * published tables, then the entry in the steering maps (`activate`). It goes in the opposite order.
+ *
+ * An interface that vanishes keeps its configuration and slot, and is brought up again when it comes back.
+ *
+ * @module
+ */
+
+import type { InterfaceSpec } from "../config/model.ts";
+import { ConfigError, MAX_INTERFACES } from "../config/model.ts";
+import type { Link } from "../netlink/messages.ts";
+import type { Mirror } from "../netlink/mirror.ts";
+import type { PortOpened } from "../worker/messages.ts";
+import {
+  type Attachment as Steered,
+  QUEUES_PER_SLOT,
+  queuesOf,
+  RX_SLOTS,
+  type SteeredLink,
+  type Steering,
+} from "../xdp/steering.ts";
+import { IdPool } from "./id_pool.ts";
+import type { Log } from "./log.ts";
+import type { SlottedLink } from "./route_tables.ts";
+import type { WorkerHandle } from "./worker_handle.ts";
+
+/** Interfaces beyond this many send by ku1, with the slot in a tag, instead of by sockets of their own. */
+const MAX_TX_SLOTS = 64;
+
+export interface Attachment {
+  name: string;
+  slot: number;
+  spec: InterfaceSpec;
+  /** The link it is up on; null while there is none. */
+  link: Link | null;
+  mode: Steered["mode"] | null;
+  reason: string;
+  /** Queues that have sockets. */
+  queues: number;
+  zeroCopy: boolean;
+  /** The steering maps know it. */
+  active: boolean;
+}
+
+export class Attachments {
+  readonly #steering: Steering;
+  readonly #workers: readonly WorkerHandle[];
+  readonly #mirror: Mirror;
+  readonly #log: Log;
+  readonly #slots = new IdPool(1, MAX_INTERFACES + 1);
+  readonly #byName = new Map<string, Attachment>();
+
+  constructor(steering: Steering, workers: readonly WorkerHandle[], mirror: Mirror, log: Log) {
+    this.#steering = steering;
+    this.#workers = workers;
+    this.#mirror = mirror;
+    this.#log = log;
+  }
+
+  /** In the order of attaching. */
+  list(): Attachment[] {
+    return [...this.#byName.values()];
+  }
+
+  /** Those that are there now, for the route tables. */
+  slotted(): SlottedLink[] {
+    const slotted: SlottedLink[] = [];
+    for (const { slot, spec, link } of this.#byName.values()) {
+      const current = link === null ? undefined : this.#mirror.links.get(link.index);
+      if (current !== undefined) slotted.push({ slot, spec, link: current });
+    }
+    return slotted;
+  }
+
+  /**
+   * Brings the attachments to `specs`: removes, changes and adds, up to (not including) `activate`. Throws a ConfigError
+   * for the first interface that cannot be attached; those before it stay attached, and syncing back to the former specs undoes it.
+   */
+  async sync(specs: ReadonlyMap<string, InterfaceSpec>): Promise<void> {
+    for (const attachment of this.list()) {
+      const spec = specs.get(attachment.name);
+      if (spec === undefined) {
+        await this.#takeDown(attachment);
+        this.#forget(attachment);
+        continue;
+      }
+      if (spec.mode !== attachment.spec.mode) await this.#takeDown(attachment);
+      if (spec.nat4 !== attachment.spec.nat4 || spec.nat6 !== attachment.spec.nat6) attachment.active = false;
+      attachment.spec = spec;
+    }
+    for (const spec of specs.values()) {
+      const known = this.#byName.get(spec.name);
+      const attachment = known ?? this.#add(spec);
+      const link = this.#mirror.linkByName(spec.name);
+      if (attachment.link !== null || link === undefined) continue;
+      try {
+        await this.#bringUp(attachment, link);
+      } catch (error) {
+        if (known === undefined) this.#forget(attachment);
+        throw error;
+      }
+    }
+  }
+
+  /** Follows links that have gone, come back, or changed their MAC. Errors are logged: nobody is there to be told. */
+  async follow(): Promise<boolean> {
+    let changed = false;
+    for (const attachment of this.list()) {
+      const current = this.#mirror.linkByName(attachment.name);
+      if (attachment.link !== null && current?.index !== attachment.link.index) {
+        this.#log.warn(`interface ${attachment.name} : is gone, waiting for it to come back`);
+        await this.#takeDown(attachment);
+        changed = true;
+      }
+      if (attachment.link === null && current !== undefined) {
+        try {
+          await this.#bringUp(attachment, current);
+          this.#log.info(
+            `interface ${attachment.name} : attached, ${attachment.mode} (${attachment.reason})`,
+          );
+        } catch (error) {
+          attachment.reason = (error as Error).message;
+          this.#log.error(`interface ${attachment.name} : ${attachment.reason}`);
+        }
+        changed = true;
+      } else if (attachment.link !== null && current !== undefined) {
+        if (macText(attachment.link) !== macText(current)) attachment.active = false;
+        attachment.link = current;
+      }
+    }
+    return changed;
+  }
+
+  /** Tells the steering programs of what has been brought up. From here on they take packets. */
+  activate(): void {
+    for (const attachment of this.#byName.values()) {
+      if (attachment.active || attachment.link === null) continue;
+      this.#steering.update(steeredLink(attachment, attachment.link));
+      attachment.active = true;
+    }
+  }
+
+  /** Removes everything from every interface. */
+  async detachAll(): Promise<void> {
+    for (const attachment of this.list()) await this.#takeDown(attachment);
+    this.#byName.clear();
+  }
+
+  #add(spec: InterfaceSpec): Attachment {
+    const slot = this.#slots.take();
+    const attachment: Attachment = {
+      name: spec.name,
+      slot,
+      spec,
+      link: null,
+      mode: null,
+      reason: "the interface is not there",
+      queues: 0,
+      zeroCopy: false,
+      active: false,
+    };
+    this.#byName.set(spec.name, attachment);
+    return attachment;
+  }
+
+  #forget(attachment: Attachment): void {
+    this.#byName.delete(attachment.name);
+    this.#slots.put(attachment.slot);
+  }
+
+  async #bringUp(attachment: Attachment, link: Link): Promise<void> {
+    const { name, spec } = attachment;
+    if (link.mac === null || link.loopback) {
+      throw new ConfigError(
+        "interface",
+        name,
+        "has no Ethernet addresses: ku attaches to Ethernet devices only",
+      );
+    }
+    try {
+      const { mode, reason } = this.#steering.attach(steeredLink(attachment, link), spec.mode);
+      attachment.link = link;
+      attachment.mode = mode;
+      attachment.reason = reason;
+      await this.#openPorts(attachment, link, mode);
+    } catch (error) {
+      await this.#takeDown(attachment);
+      if (error instanceof ConfigError) throw error;
+      throw new ConfigError("interface", name, (error as Error).message);
+    }
+  }
+
+  /** Queue q belongs to worker q modulo the number of workers; in mode tc the sockets only send. */
+  async #openPorts(attachment: Attachment, link: Link, mode: Steered["mode"]): Promise<void> {
+    const receive = mode !== "tc";
+    const { slot } = attachment;
+    if (receive && slot >= RX_SLOTS) {
+      throw new ConfigError("interface", attachment.name, `only ${RX_SLOTS} can have mode ${mode}, use tc`);
+    }
+    if (!receive && slot > MAX_TX_SLOTS) return;
+    const { rx, tx } = queuesOf(link.name);
+    const queues = receive ? Math.min(rx, QUEUES_PER_SLOT) : Math.min(tx, this.#workers.length);
+    attachment.zeroCopy = false;
+    for (let queue = 0; queue < queues; queue++) {
+      const worker = this.#workers[queue % this.#workers.length];
+      const opened = await worker.request<PortOpened>({
+        kind: "openPort",
+        slot,
+        interfaceName: link.name,
+        queue,
+        receive,
+        bind: mode === "native" ? "auto" : "copy",
+      });
+      attachment.zeroCopy ||= opened.zeroCopy;
+      if (receive) this.#steering.setSocket(slot, queue, opened.fd);
+    }
+    attachment.queues = queues;
+  }
+
+  async #takeDown(attachment: Attachment): Promise<void> {
+    const { link, slot } = attachment;
+    if (link === null) return;
+    this.#steering.detach(link.index);
+    for (const worker of this.#workers) await worker.request({ kind: "closePort", slot });
+    attachment.link = null;
+    attachment.mode = null;
+    attachment.queues = 0;
+    attachment.active = false;
+    attachment.reason = "the interface is not there";
+  }
+}
+
+function steeredLink({ name, slot, spec }: Attachment, link: Link): SteeredLink {
+  return { index: link.index, name, slot, mac: link.mac!, nat4: spec.nat4, nat6: spec.nat6 };
+}
+
+function macText(link: Link): string {
+  return link.mac?.join(":") ?? "";
+}

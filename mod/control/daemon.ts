@@ -1,0 +1,239 @@
+/**
+ * The daemon's life: claim the network namespace, mirror the network, load the steering programs, start the workers, attach,
+ * publish, serve commands; and on SIGTERM or SIGINT take all of it away again, in the opposite order.
+ *
+ * Rule: this is the only place that knows every part. What fails while starting is undone, and said in one line.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../config/model.ts";
+import { loadConfig } from "../config/file.ts";
+import type { RunOptions } from "../config/run_options.ts";
+import { ConfigState } from "../config/state.ts";
+import { VERSION } from "../config/version.ts";
+import { Counters } from "../metrics/counters.ts";
+import { Mirror } from "../netlink/mirror.ts";
+import { deletePair, ensurePair, KU1 } from "../netlink/pair.ts";
+import { RequestSocket } from "../netlink/request.ts";
+import type { PortOpened } from "../worker/messages.ts";
+import { nowSeconds } from "../worker/clock.ts";
+import { queuesOf, Steering } from "../xdp/steering.ts";
+import { Attachments } from "./attachments.ts";
+import { Engine } from "./engine.ts";
+import { makeHandlers } from "./handlers.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { Log } from "./log.ts";
+import { NamespaceLock } from "./namespace_lock.ts";
+import { Publisher } from "./publisher.ts";
+import { type RpcServer, serveRpc } from "./rpc_server.ts";
+import { MAX_POD_IDS, MAX_SERVICE_IDS, ServiceTables } from "./service_tables.ts";
+import { SessionMemory } from "./session_memory.ts";
+import { WorkerHandle } from "./worker_handle.ts";
+
+/** Packet memory of a worker: 64 MiB. Rings of 2048 take a burst of some 2 ms at 1 M packets/s. */
+const MEMORY = { frameCount: 16_384, frameBytes: 4096, ringSize: 2048 };
+
+/** Runs until a signal ends it. Throws ConfigError, with everything undone, when it cannot start. */
+export async function runDaemon(options: RunOptions): Promise<void> {
+  const log = new Log(options.logLevel);
+  const daemon = new Daemon(options, log);
+  const stopped = stopSignal();
+  try {
+    await daemon.start();
+    log.info(`ready : ku ${VERSION}, pid ${Deno.pid}, socket ${options.socket}`);
+    const reason = await Promise.race([stopped, daemon.failed]);
+    log.info(`stopping : ${reason}`);
+  } finally {
+    await daemon.stop();
+  }
+  // A thread of the runtime may still sit in a system call; nothing of ours is left to wait for.
+  Deno.exit(daemon.failure === null ? 0 : 1);
+}
+
+/** Resolves with its name when SIGTERM or SIGINT arrives. */
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      Deno.addSignalListener(signal, () => resolve(signal));
+    }
+  });
+}
+
+class Daemon {
+  readonly failed: Promise<string>;
+  failure: string | null = null;
+  readonly #options: RunOptions;
+  readonly #log: Log;
+  /** What has been set up, each with how it is undone; undone from the last to the first. */
+  readonly #undo: { name: string; action: () => Promise<void> | void }[] = [];
+  #fail: (reason: string) => void = () => {};
+
+  constructor(options: RunOptions, log: Log) {
+    this.#options = options;
+    this.#log = log;
+    this.failed = new Promise((resolve) => {
+      this.#fail = (reason) => {
+        this.failure ??= reason;
+        log.error(reason);
+        resolve(reason);
+      };
+    });
+  }
+
+  async start(): Promise<void> {
+    const options = this.#options;
+    if (Deno.uid() !== 0) {
+      throw new ConfigError(
+        "run",
+        `user ${Deno.uid()}`,
+        "run it as root: it attaches programs to interfaces",
+      );
+    }
+    const lock = await NamespaceLock.claim(options.socket);
+    this.#onStop("namespace lock", () => lock.release());
+    const mirror = await Mirror.open();
+    this.#onStop("network mirror", () => mirror.close());
+    mirror.done.catch((error: Error) => this.#fail(`network mirror : ${error.message}`));
+    const state = await this.#loadState(mirror);
+
+    const workerCount = options.workers ?? defaultWorkers(state);
+    const requests = new RequestSocket();
+    const pair = ensurePair(requests, workerCount);
+    this.#onStop("ku0 and ku1", () => {
+      deletePair(requests);
+      requests.close();
+    });
+    const steering = Steering.load();
+    this.#onStop("steering programs", () => {
+      steering.detachAll();
+      steering.close();
+    });
+    steering.setPair(pair.ku0, pair.ku1);
+
+    const sessions = new SessionMemory(workerCount, state.conf);
+    const workers = await this.#startWorkers(workerCount, sessions);
+    await this.#openHostPorts(workers, steering);
+    const attachments = new Attachments(steering, workers, mirror, this.#log);
+    this.#onStop("interfaces", () => attachments.detachAll());
+    const services = new ServiceTables();
+    const publisher = new Publisher({
+      state,
+      services,
+      attachments,
+      mirror,
+      steering,
+      workers,
+      ku0: pair.ku0,
+    });
+    const parts = { state, services, attachments, publisher, sessions, workers, mirror, log: this.#log };
+    const engine = new Engine(parts);
+    await attachments.sync(state.interfaces);
+    for (const name of steering.removeLeftovers()) {
+      this.#log.info(`interface ${name} : removed programs that an earlier ku left`);
+    }
+    await publisher.publish();
+
+    const housekeeping = new Housekeeping({ ...parts, engine, requests });
+    this.#onStop("housekeeping", () => housekeeping.stop());
+    const startedSeconds = nowSeconds();
+    const server = await serveRpc({
+      path: options.socket,
+      handlers: makeHandlers({ ...parts, engine, startedSeconds }),
+      onInternalError: (method, error) => this.#log.error(`${method} : ${(error as Error).stack ?? error}`),
+    });
+    this.#onStop("control socket", () => closeServer(server));
+    for (const { name, mode, reason } of attachments.list()) {
+      this.#log.info(`interface ${name} : attached, ${mode} (${reason})`);
+    }
+    if (mirror.foreignRuleCount > 0) {
+      this.#log.warn(
+        `policy routing : ${mirror.foreignRuleCount} rules are not followed, ku routes by the main table`,
+      );
+    }
+  }
+
+  /** Undoes what `start` did, all of it even when a step fails. */
+  async stop(): Promise<void> {
+    for (const { name, action } of this.#undo.reverse()) {
+      try {
+        await action();
+      } catch (error) {
+        this.#log.error(`stopping ${name} : ${(error as Error).message}`);
+        this.failure ??= name;
+      }
+    }
+    this.#undo.length = 0;
+  }
+
+  #onStop(name: string, action: () => Promise<void> | void): void {
+    this.#undo.push({ name, action });
+  }
+
+  async #loadState(mirror: Mirror): Promise<ConfigState> {
+    const checks = { interfaceExists: (name: string) => mirror.linkByName(name) !== undefined };
+    const { config, interfaces } = this.#options;
+    let state = new ConfigState(checks);
+    if (config !== undefined) {
+      let text: string;
+      try {
+        text = await Deno.readTextFile(config);
+      } catch (error) {
+        throw new ConfigError("config", config, `cannot be read: ${(error as Error).message}`);
+      }
+      state = loadConfig(text, config, checks);
+    }
+    for (const name of new Set(interfaces)) {
+      if (!state.interfaces.has(name)) state.apply({ method: "interface", params: { name } });
+    }
+    ServiceTables.checkRoom(state.vips.values());
+    return state;
+  }
+
+  async #startWorkers(count: number, sessions: SessionMemory): Promise<WorkerHandle[]> {
+    const workers: WorkerHandle[] = [];
+    this.#onStop("workers", async () => {
+      await Promise.all(workers.map((worker) => worker.stop()));
+    });
+    for (let index = 0; index < count; index++) {
+      const plan = {
+        memory: MEMORY,
+        sessions: sessions.buffers,
+        overflow: {
+          four: sessions.overflow4[index].buffer as SharedArrayBuffer,
+          six: sessions.overflow6[index].buffer as SharedArrayBuffer,
+        },
+        counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS).buffer,
+      };
+      workers.push(await WorkerHandle.start(index, plan, (reason) => this.#fail(reason)));
+    }
+    return workers;
+  }
+
+  /** Slot 0: worker i receives on queue i of ku1. */
+  async #openHostPorts(workers: readonly WorkerHandle[], steering: Steering): Promise<void> {
+    for (const worker of workers) {
+      const { fd } = await worker.request<PortOpened>({
+        kind: "openPort",
+        slot: 0,
+        interfaceName: KU1,
+        queue: worker.index,
+        receive: true,
+        bind: "copy",
+      });
+      steering.setSocket(0, worker.index, fd);
+    }
+  }
+}
+
+async function closeServer(server: RpcServer): Promise<void> {
+  server.close();
+  await server.finished;
+}
+
+/** As many as the interfaces have RX queues, at most the cores. */
+function defaultWorkers(state: ConfigState): number {
+  let queues = 1;
+  for (const name of state.interfaces.keys()) queues = Math.max(queues, queuesOf(name).rx);
+  return Math.min(queues, navigator.hardwareConcurrency);
+}

@@ -1,0 +1,182 @@
+/**
+ * Commands into effect: validates against the state, attaches and detaches, publishes, flushes; undoes all of it when a step
+ * cannot be taken, so that an error leaves the node as it was.
+ *
+ * Rule: one command (or batch) at a time. A command is answered when packets see it.
+ *
+ * @module
+ */
+
+import { type Change, type Command, type Conf, ConfigError, vipKeyText } from "../config/model.ts";
+import { BatchError, type ConfigState } from "../config/state.ts";
+import type { Migrated } from "../worker/messages.ts";
+import type { Attachments } from "./attachments.ts";
+import type { Log } from "./log.ts";
+import type { BatchResult } from "./protocol.ts";
+import type { Publisher } from "./publisher.ts";
+import { ServiceTables } from "./service_tables.ts";
+import type { SessionMemory } from "./session_memory.ts";
+import type { WorkerHandle } from "./worker_handle.ts";
+
+export interface EngineParts {
+  state: ConfigState;
+  services: ServiceTables;
+  attachments: Attachments;
+  publisher: Publisher;
+  sessions: SessionMemory;
+  workers: readonly WorkerHandle[];
+  log: Log;
+}
+
+export class Engine {
+  readonly #parts: EngineParts;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+  }
+
+  /** One after the other: `task` runs when all before it have ended. */
+  exclusive<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(task);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  /** Carries out one command; throws a ConfigError, with nothing changed. */
+  execute(command: Command): Promise<void> {
+    return this.exclusive(async () => {
+      const result = await this.#batch([command], true);
+      if (result.failed !== null) throw result.error;
+    });
+  }
+
+  /** Carries out several; see BatchParams. Published once. */
+  batch(commands: readonly Command[], atomic: boolean): Promise<BatchResult> {
+    return this.exclusive(async () => {
+      const { applied, failed } = await this.#batch(commands, atomic);
+      return { applied, failed };
+    });
+  }
+
+  async #batch(
+    commands: readonly Command[],
+    atomic: boolean,
+  ): Promise<BatchResult & { error: Error | null }> {
+    const { state } = this.#parts;
+    // A single command that only touches tables cannot fail once it is applied; anything else needs a way back.
+    const mayFail = commands.length > 1 ? atomic : true;
+    const before = mayFail && commands.some(needsUndo) ? state.clone() : null;
+    const changes: Change[] = [];
+    let applied = 0;
+    let failed: BatchResult["failed"] = null;
+    let error: Error | null = null;
+    try {
+      if (atomic && commands.length > 1) {
+        changes.push(...state.applyAll(commands));
+        applied = commands.length;
+      } else {
+        for (const command of commands) {
+          changes.push(...state.apply(command));
+          applied++;
+        }
+      }
+    } catch (reason) {
+      if (!(reason instanceof ConfigError)) throw reason;
+      failed = { index: reason instanceof BatchError ? reason.index : applied, message: reason.message };
+      error = reason;
+      if (atomic) return { applied: 0, failed, error };
+    }
+    try {
+      await this.realize(changes);
+    } catch (reason) {
+      if (!(reason instanceof ConfigError)) throw reason;
+      if (before !== null) await this.#undo(before);
+      return {
+        applied: 0,
+        failed: { index: indexOfInterface(commands, reason), message: reason.message },
+        error: reason,
+      };
+    }
+    return { applied, failed, error };
+  }
+
+  /** Makes the node follow what has been changed in the state. */
+  async realize(changes: readonly Change[]): Promise<void> {
+    const { state, attachments, publisher } = this.#parts;
+    if (changes.length === 0) return;
+    ServiceTables.checkRoom(state.vips.values());
+    if (changes.some((change) => change.kind.startsWith("interface"))) {
+      publisher.networkChanged();
+      await attachments.sync(state.interfaces);
+    }
+    for (const change of changes) {
+      if (change.kind === "conf") await this.#setConf(change.before, change.after);
+    }
+    if (changes.some((change) => !change.kind.startsWith("flush"))) await publisher.publish();
+    await this.#flush(changes);
+  }
+
+  async #undo(before: ConfigState): Promise<void> {
+    const { state, attachments, publisher, log } = this.#parts;
+    state.replaceWith(before);
+    publisher.networkChanged();
+    try {
+      await attachments.sync(state.interfaces);
+    } catch (error) {
+      log.error(`undoing a failed command : ${(error as Error).message}`);
+    }
+    await publisher.publish();
+  }
+
+  async #setConf(before: Conf, after: Conf): Promise<void> {
+    const { sessions, workers, log } = this.#parts;
+    sessions.setTimeouts(after);
+    if (before.buckets === after.buckets) return;
+    const next = sessions.prepare(after);
+    const results = await Promise.all(
+      workers.map((worker) => worker.request<Migrated>({ kind: "migrate", sessions: next.buffers })),
+    );
+    sessions.adopt(next);
+    const lost = results.reduce((sum, result) => sum + result.lost, 0);
+    if (lost > 0) {
+      log.warn(
+        `conf buckets ${after.buckets} : ${lost} sessions did not fit and go on untracked, give more buckets`,
+      );
+    }
+  }
+
+  /** Ends the sessions that a `flush` named, and those of a VIP that was deleted and added again in one batch. */
+  async #flush(changes: readonly Change[]): Promise<void> {
+    const { services, workers } = this.#parts;
+    const serviceIds = new Set<number>();
+    const podIds = new Set<number>();
+    for (const change of changes) {
+      if (change.kind === "flushVip" || change.kind === "vipRemoved") {
+        const record = services.records.get(vipKeyText(change.key));
+        if (record !== undefined) serviceIds.add(record.id);
+      } else if (change.kind === "flushPod") {
+        const pod = services.records.get(vipKeyText(change.key))?.pods.get(change.address);
+        if (pod !== undefined) podIds.add(pod.id);
+      }
+    }
+    const flush = (ids: { services: number[] | null; pods: number[] | null }) =>
+      Promise.all(workers.map((worker) => worker.request({ kind: "flush", ...ids })));
+    if (serviceIds.size > 0) await flush({ services: [...serviceIds], pods: null });
+    if (podIds.size > 0) await flush({ services: null, pods: [...podIds] });
+  }
+}
+
+/** Commands that can fail after they were applied to the state: the kernel has a say in them. */
+function needsUndo(command: Command): boolean {
+  return command.method === "interface" || command.method === "setInterface";
+}
+
+/** Position of the command that attached the interface an error is about. */
+function indexOfInterface(commands: readonly Command[], error: ConfigError): number {
+  const index = commands.findIndex((command) =>
+    (command.method === "interface" || command.method === "setInterface") &&
+    command.params.name === error.value
+  );
+  return Math.max(index, 0);
+}

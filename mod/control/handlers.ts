@@ -1,0 +1,59 @@
+/**
+ * The daemon's answers by method name: commands go to the engine, questions to shows.ts.
+ *
+ * @module
+ */
+
+import { decodeBatch, decodeCommand } from "../config/command.ts";
+import { COMMAND_METHODS } from "../config/model.ts";
+import { VERSION } from "../config/version.ts";
+import type { Engine } from "./engine.ts";
+import type { Method, Methods, ShowVersion } from "./protocol.ts";
+import type { Handler } from "./rpc_server.ts";
+import {
+  showInterfaces,
+  showKu,
+  showNodeCounters,
+  type ShowParts,
+  showSessions,
+  showVips,
+  showVipsVerbose,
+} from "./shows.ts";
+
+type Handlers = { [M in Method]: (params: unknown) => Promise<Methods[M]["result"]> | Methods[M]["result"] };
+
+/** One handler for every method of the protocol. */
+export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<string, Handler> {
+  const commands = Object.fromEntries(COMMAND_METHODS.map((method) => [
+    method,
+    async (params: unknown) => {
+      await parts.engine.execute(decodeCommand(method, params));
+      return null;
+    },
+  ]));
+  const questions: Omit<Handlers, typeof COMMAND_METHODS[number]> = {
+    batch: (params) => {
+      const { commands, atomic } = decodeBatch(params);
+      return parts.engine.batch(commands, atomic);
+    },
+    clearNodeCounters: () => {
+      for (const worker of parts.workers) worker.counters.node.fill(0);
+      return null;
+    },
+    show: () => showKu(parts),
+    showVip: (params) => isVerbose(params) ? showVipsVerbose(parts) : showVips(parts),
+    showNodeCounters: () => showNodeCounters(parts),
+    showSessions: () => showSessions(parts),
+    showInterface: () => showInterfaces(parts),
+    version: showVersion,
+  };
+  return { ...commands, ...questions };
+}
+
+function isVerbose(params: unknown): boolean {
+  return typeof params === "object" && params !== null && "verbose" in params && params.verbose === true;
+}
+
+function showVersion(): ShowVersion {
+  return { ku: VERSION, deno: Deno.version.deno, v8: Deno.version.v8, libbpf: null, libxdp: null };
+}

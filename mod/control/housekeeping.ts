@@ -1,0 +1,108 @@
+/**
+ * What happens without anybody asking: the kernel's network changes are followed, deleted pods are forgotten when their
+ * last session has ended, and the kernel is told which neighbors are in use.
+ *
+ * @module
+ */
+
+import { neighborUsable } from "../netlink/messages.ts";
+import { type Adjacency, neighborKey } from "../netlink/next_hops.ts";
+import { useNeighbors } from "../netlink/links.ts";
+import type { Mirror } from "../netlink/mirror.ts";
+import type { RequestSocket } from "../netlink/request.ts";
+import type { Attachments } from "./attachments.ts";
+import type { Engine } from "./engine.ts";
+import type { Log } from "./log.ts";
+import type { Publisher } from "./publisher.ts";
+import type { ServiceTables } from "./service_tables.ts";
+import type { SessionMemory } from "./session_memory.ts";
+import { sessionsByPod } from "./shows.ts";
+import type { WorkerHandle } from "./worker_handle.ts";
+
+/** How often deleted pods are looked at. */
+const FORGET_PODS_MS = 5000;
+/**
+ * How often neighbors that packets go to are named to the kernel. It would find them stale otherwise, for it does not see the
+ * packets, and never notice that one has gone (net/core/neighbour.c: REACHABLE lasts about 30 s).
+ */
+const USE_NEIGHBORS_MS = 20_000;
+
+export interface HousekeepingParts {
+  services: ServiceTables;
+  attachments: Attachments;
+  publisher: Publisher;
+  sessions: SessionMemory;
+  workers: readonly WorkerHandle[];
+  mirror: Mirror;
+  requests: RequestSocket;
+  engine: Engine;
+  log: Log;
+}
+
+export class Housekeeping {
+  readonly #parts: HousekeepingParts;
+  readonly #timers: number[];
+  readonly #unfollow: () => void;
+  #stopped = false;
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts;
+    this.#unfollow = parts.mirror.onChange((kinds) => {
+      this.#do("following the network", () => this.#follow(kinds.has("links")));
+    });
+    this.#timers = [
+      setInterval(() => this.#do("forgetting pods", () => this.#forgetPods()), FORGET_PODS_MS),
+      setInterval(() => this.#do("refreshing neighbors", () => this.#useNeighbors()), USE_NEIGHBORS_MS),
+    ];
+  }
+
+  /** Ends it; what is under way is waited for. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unfollow();
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#parts.engine.exclusive(() => Promise.resolve());
+  }
+
+  #do(what: string, task: () => Promise<void>): void {
+    const { engine, log } = this.#parts;
+    engine.exclusive(async () => {
+      if (!this.#stopped) await task();
+    }).catch((error: Error) => log.error(`${what} : ${error.message}`));
+  }
+
+  async #follow(linksChanged: boolean): Promise<void> {
+    const { attachments, publisher } = this.#parts;
+    if (linksChanged) await attachments.follow();
+    publisher.networkChanged();
+    await publisher.publish();
+  }
+
+  async #forgetPods(): Promise<void> {
+    const { services, publisher, workers } = this.#parts;
+    const removed = services.removedPods();
+    if (removed.size === 0) return;
+    for (const pod of sessionsByPod(this.#parts).keys()) removed.delete(pod);
+    const gone = services.forgetPods(removed);
+    if (gone.length === 0) return;
+    await publisher.publish();
+    for (const worker of workers) worker.clearCounters([], gone);
+    services.releasePods(gone);
+  }
+
+  /** Pods and gateways that ku sends to without the kernel's seeing it. */
+  #useNeighbors(): Promise<void> {
+    const { publisher, mirror, requests, log } = this.#parts;
+    const used = publisher.adjacencies.filter((adjacency) => this.#isUsed(adjacency, mirror));
+    const neighbors = used.map(({ ifindex, nextHop }) => ({ ifindex, address: nextHop! }));
+    const failures = useNeighbors(requests, neighbors).filter((result) => result !== null);
+    if (failures.length > 0) log.debug(`refreshing neighbors : ${failures[0]!.message}`);
+    return Promise.resolve();
+  }
+
+  #isUsed({ slot, nextHop, ifindex }: Adjacency, mirror: Mirror): boolean {
+    if (slot < 0 || nextHop === null) return false;
+    const neighbor = mirror.neighbors.get(neighborKey(ifindex, nextHop));
+    return neighbor !== undefined && neighborUsable(neighbor);
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * What the daemon's socket speaks: JSON-RPC 2.0, one object (or one batch array) per line, UTF-8, LF.
+ * This file is types and numbers only, so that both sides load it for free.
+ *
+ * Rule: the result of a `show…` method is exactly what `ku show … --json` prints. Keys are camelCase,
+ * strings are words of the command line ("tcp", "nat44"), "no protocol" and "no port" are null.
+ *
+ * Reference: https://www.jsonrpc.org/specification
+ */
+
+import type {
+  Command,
+  Conf,
+  ConfParams,
+  InterfaceParams,
+  Mode,
+  PodParams,
+  Protocol,
+  SetInterfaceParams,
+  VipParams,
+  VipSelector,
+  VipType,
+} from "../config/model.ts";
+
+export const DEFAULT_SOCKET_PATH = "/run/ku/ku.sock";
+/** A line longer than this is refused: 10,000 services in one batch take about 3 MB. */
+export const MAX_LINE_BYTES = 16 * 1024 * 1024;
+
+// Error codes of the JSON-RPC specification, §5.1.
+export const RPC_PARSE_ERROR = -32700;
+export const RPC_INVALID_REQUEST = -32600;
+export const RPC_METHOD_NOT_FOUND = -32601;
+export const RPC_INVALID_PARAMS = -32602;
+export const RPC_INTERNAL_ERROR = -32603;
+/** A `ConfigError`: the message is for the user as it stands, the state is as it was. */
+export const RPC_CONFIG_ERROR = 1;
+
+/** `ku show`: the whole node at a glance. `vips` and `pods` are how many there are. */
+export interface ShowKu {
+  version: string;
+  pid: number;
+  uptimeSeconds: number;
+  /** Number of the published generation. */
+  generation: number;
+  conf: Conf;
+  interfaces: number;
+  vips: number;
+  /** Pods of all VIPs; a pod that serves two VIPs counts twice. */
+  pods: number;
+  workers: ShowWorker[];
+  /** Packet memory and tables, all workers. */
+  memoryBytes: number;
+}
+
+export interface ShowWorker {
+  worker: number;
+  /** `conf timeout`, as in VPP's "show lb". */
+  timeoutSeconds: number;
+  /** Live sessions and how many fit, both address widths together. */
+  sessions: { used: number; capacity: number };
+}
+
+/** `ku show vip`: one service. */
+export interface ShowVip {
+  /** Canonical, with its length: "10.0.0.1/32". */
+  prefix: string;
+  protocol: Protocol | null;
+  port: number | null;
+  targetPort: number | null;
+  nodePort: number | null;
+  type: VipType;
+  newLen: number;
+  srcIpSticky: boolean;
+  masquerade: boolean;
+  podCount: number;
+}
+
+/** `ku show vip verbose`. Pods are in order of address; removed ones with live sessions come last. */
+export interface ShowVipVerbose extends ShowVip {
+  counters: VipCounters;
+  pods: ShowPod[];
+}
+
+/** Packets. The first four count what clients send, as VPP's VIP counters do. */
+export interface VipCounters {
+  /** Packets that followed a session. */
+  nextPacket: number;
+  /** Packets that started one. */
+  firstPacket: number;
+  /** Packets forwarded without a session because the bucket was full. */
+  untracked: number;
+  /** Packets that found no pod. */
+  noServer: number;
+  /** Packets of pods' answers. */
+  replyPackets: number;
+  bytes: number;
+  replyBytes: number;
+}
+
+/** `active`: takes new sessions; `draining`: weight 0; `removed`: deleted, and its TCP sessions live on. */
+export type PodState = "active" | "draining" | "removed";
+
+export interface ShowPod {
+  address: string;
+  weight: number;
+  /** Slots of the new-connection table that lead to this pod. */
+  buckets: number;
+  /** Live sessions, all workers. */
+  sessions: number;
+  state: PodState;
+  packets: number;
+  bytes: number;
+  replyPackets: number;
+  replyBytes: number;
+}
+
+/** One line of `ku show node counters`; the daemon sends those with count 0 too. */
+export interface ShowNodeCounter {
+  count: number;
+  node: string;
+  reason: string;
+}
+
+/** One session. Addresses are "a.b.c.d:port" or "[v6]:port"; for a protocol without ports, the port is 0. */
+export interface ShowSession {
+  worker: number;
+  /** "tcp", "udp", "sctp", "icmp", "icmp6", or the protocol's number. */
+  protocol: string;
+  client: string;
+  /** The address the client used, which lies inside the VIP's prefix. */
+  vip: string;
+  pod: string;
+  /** "transitory", "established", "closing" for TCP, "active" for the rest. */
+  state: string;
+  idleSeconds: number;
+  /** Seconds of silence after which it goes. */
+  timeoutSeconds: number;
+}
+
+/** One attached interface. */
+export interface ShowInterface {
+  name: string;
+  /** As configured. */
+  mode: Mode;
+  /** What `mode` came to; null while the interface is gone. */
+  activeMode: "native" | "tc" | "generic" | null;
+  /** Why, for people: "driver veth: tc keeps its peer's offloads". */
+  reason: string;
+  nat4: "in" | null;
+  nat6: "in" | null;
+  ifindex: number | null;
+  slot: number;
+  mac: string | null;
+  mtuBytes: number | null;
+  up: boolean;
+  queues: number;
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+  punts: number;
+  drops: number;
+}
+
+/** Versions of the running daemon; null: not loaded or not to be found out. */
+export interface ShowVersion {
+  ku: string;
+  deno: string;
+  v8: string;
+  libbpf: string | null;
+  libxdp: string | null;
+}
+
+/** Several commands in one request. Atomic: all or none, published once. Else: up to the first that fails. */
+export interface BatchParams {
+  commands: Command[];
+  atomic: boolean;
+}
+
+/** `applied` commands took effect; `failed` names the one that did not, by its position. */
+export interface BatchResult {
+  applied: number;
+  failed: { index: number; message: string } | null;
+}
+
+/** No parameters. */
+export type NoParams = Record<string, never>;
+
+/** Every method with what goes in and what comes out. */
+export interface Methods {
+  conf: { params: ConfParams; result: null };
+  interface: { params: InterfaceParams; result: null };
+  vip: { params: VipParams; result: null };
+  pod: { params: PodParams; result: null };
+  setInterface: { params: SetInterfaceParams; result: null };
+  flushVip: { params: VipSelector; result: null };
+  batch: { params: BatchParams; result: BatchResult };
+  clearNodeCounters: { params: NoParams; result: null };
+  show: { params: NoParams; result: ShowKu };
+  showVip: { params: { verbose: boolean }; result: ShowVip[] | ShowVipVerbose[] };
+  showNodeCounters: { params: NoParams; result: ShowNodeCounter[] };
+  showSessions: { params: NoParams; result: ShowSession[] };
+  showInterface: { params: NoParams; result: ShowInterface[] };
+  version: { params: NoParams; result: ShowVersion };
+}
+
+export type Method = keyof Methods;
+
+/** A request that asks rather than changes the state, as the command line builds it. */
+export type Query = {
+  [M in Exclude<Method, Command["method"] | "batch">]: { method: M; params: Methods[M]["params"] };
+}[Exclude<Method, Command["method"] | "batch">];

@@ -1,0 +1,297 @@
+/**
+ * From configured VIPs to the tables the datapath reads: service rows, pod rows, Maglev slots, the match table, and the
+ * keys of the steering maps. Only what changed is made anew; ids stay the same for as long as a session may name them.
+ *
+ * A deleted pod keeps its id, its row (marked removed) and its steering key until its last TCP session has ended
+ * (`forgetPods`), and gets them back if it is added again before. A deleted VIP's ids are given out again after its
+ * sessions are gone (`release`).
+ *
+ * @module
+ */
+
+import { mappedLength, parseAddress, parsePrefix } from "../config/address.ts";
+import { ConfigError, vipKeyText, type VipState, type VipType } from "../config/model.ts";
+import { fillMaglev } from "../table/maglev.ts";
+import { MATCH_NODE_PORT, type MatchEntry, MatchTable } from "../table/match.ts";
+import { POD_ACTIVE, POD_DRAINING, POD_REMOVED, PodTable } from "../table/pod.ts";
+import * as service from "../table/service.ts";
+import type { SteeringKey } from "../xdp/steering_keys.ts";
+import { IdPool } from "./id_pool.ts";
+import { SlotArena } from "./slot_arena.ts";
+import { PendingKeys, podKeys, protocolsOf, vipKeys } from "./steering_keys.ts";
+
+/** Ids that can be in use at once: what counters and tables are laid out for. */
+export const MAX_SERVICE_IDS = 65_536;
+export const MAX_POD_IDS = 262_144;
+
+const MATCH_PROTOCOL_ANY = 255;
+const TYPES: Record<VipType, number> = {
+  nat44: service.SERVICE_NAT44,
+  nat66: service.SERVICE_NAT66,
+  nat46: service.SERVICE_NAT46,
+  nat64: service.SERVICE_NAT64,
+};
+
+export interface PodRecord {
+  id: number;
+  address: string;
+  bytes: Uint8Array;
+  weight: number;
+  removed: boolean;
+  /** Maglev slots that lead to it. */
+  slots: number;
+  keys: SteeringKey[];
+}
+
+export interface ServiceRecord {
+  id: number;
+  vip: VipState;
+  revision: number;
+  slotsAt: number;
+  slotsLength: number;
+  /** By address, removed ones included. */
+  pods: Map<string, PodRecord>;
+  keys: SteeringKey[];
+  matches: MatchEntry[];
+}
+
+/** What a `sync` took out of use, to be given back when no worker and no session uses it any more. */
+export interface Retired {
+  services: ServiceRecord[];
+  pieces: { at: number; length: number }[];
+}
+
+/** The buffers of one generation, as far as they come from VIPs. */
+export interface ServiceBuffers {
+  match: SharedArrayBuffer;
+  services: SharedArrayBuffer;
+  pods: SharedArrayBuffer;
+  slots: SharedArrayBuffer;
+}
+
+export class ServiceTables {
+  readonly records = new Map<string, ServiceRecord>();
+  readonly matchKeys = new PendingKeys();
+  readonly podKeys = new PendingKeys();
+  readonly #serviceIds = new IdPool(0, MAX_SERVICE_IDS);
+  readonly #podIds = new IdPool(0, MAX_POD_IDS);
+  readonly #arena = new SlotArena();
+  #services = new service.ServiceTable(new SharedArrayBuffer(service.ServiceTable.bytesFor(64)));
+  #pods = new PodTable(new SharedArrayBuffer(PodTable.bytesFor(256)));
+  #match = MatchTable.build([]);
+  #buffers: ServiceBuffers | null = null;
+
+  /** Throws a ConfigError if `vips` needs more pod ids than there are; the caller asks before it applies. */
+  static checkRoom(vips: Iterable<VipState>): void {
+    let pods = 0;
+    for (const vip of vips) pods += vip.pods.size;
+    if (pods > MAX_POD_IDS) {
+      throw new ConfigError("pods", String(pods), `are too many on one node: at most ${MAX_POD_IDS}`);
+    }
+  }
+
+  /** Brings the tables to `vips`; what became free is added to `retired`. */
+  sync(vips: ReadonlyMap<string, VipState>, retired: Retired): void {
+    let matchChanged = false;
+    for (const [key, record] of this.records) {
+      if (
+        vips.has(key) && vips.get(key)!.revision >= record.revision && sameService(record.vip, vips.get(key)!)
+      ) {
+        continue;
+      }
+      this.#retire(key, record, retired);
+      matchChanged = true;
+    }
+    for (const [key, vip] of vips) {
+      let record = this.records.get(key);
+      if (record?.revision === vip.revision) continue;
+      if (record === undefined) {
+        record = this.#create(vip);
+        this.records.set(key, record);
+        matchChanged = true;
+      }
+      this.#update(record, vip, retired);
+      this.#buffers = null;
+    }
+    if (!matchChanged) return;
+    const entries: MatchEntry[] = [];
+    for (const record of this.records.values()) entries.push(...record.matches);
+    this.#match = MatchTable.build(entries);
+    this.#buffers = null;
+  }
+
+  /** The tables as they are now: a copy that nobody writes any more. The same object until something changes. */
+  publish(): ServiceBuffers {
+    this.#buffers ??= {
+      match: this.#match.buffer,
+      services: this.#services.buffer.slice(0),
+      pods: this.#pods.buffer.slice(0),
+      slots: this.#arena.buffer,
+    };
+    return this.#buffers;
+  }
+
+  /** Gives back what `sync` retired; `clear` is told every id that is free now. */
+  release(retired: Retired, clear: (services: number[], pods: number[]) => void): void {
+    for (const { at, length } of retired.pieces) this.#arena.put(at, length);
+    const services = retired.services.map((record) => record.id);
+    const pods = retired.services.flatMap((record) => [...record.pods.values()].map((pod) => pod.id));
+    clear(services, pods);
+    for (const id of services) this.#serviceIds.put(id);
+    for (const id of pods) this.#podIds.put(id);
+  }
+
+  /** Ids of deleted pods that are kept for their sessions. */
+  removedPods(): Set<number> {
+    const ids = new Set<number>();
+    for (const record of this.records.values()) {
+      for (const pod of record.pods.values()) if (pod.removed) ids.add(pod.id);
+    }
+    return ids;
+  }
+
+  /** Takes out removed pods that no session names any more. Returns their ids, to be given back by `releasePods`. */
+  forgetPods(unused: ReadonlySet<number>): number[] {
+    const gone: number[] = [];
+    for (const record of this.records.values()) {
+      for (const [address, pod] of record.pods) {
+        if (!pod.removed || !unused.has(pod.id)) continue;
+        record.pods.delete(address);
+        this.podKeys.remove(pod.keys);
+        this.#pods.clear(pod.id);
+        gone.push(pod.id);
+      }
+    }
+    if (gone.length > 0) this.#buffers = null;
+    return gone;
+  }
+
+  /** Makes ids that `forgetPods` returned available again, once no worker has them in its tables. */
+  releasePods(ids: readonly number[]): void {
+    for (const id of ids) this.#podIds.put(id);
+  }
+
+  /** Bytes of all tables. */
+  get bytes(): number {
+    const buffers = this.publish();
+    return buffers.match.byteLength + buffers.services.byteLength + buffers.pods.byteLength +
+      buffers.slots.byteLength;
+  }
+
+  #create(vip: VipState): ServiceRecord {
+    const id = this.#serviceIds.take();
+    if (id < 0) throw new ConfigError("vip", vipKeyText(vip), `is one too many: at most ${MAX_SERVICE_IDS}`);
+    const keys = vipKeys(vip);
+    this.matchKeys.add(keys);
+    if (id >= this.#services.capacity) {
+      this.#services = new service.ServiceTable(grown(this.#services.buffer));
+    }
+    return {
+      id,
+      vip,
+      revision: -1,
+      slotsAt: -1,
+      slotsLength: vip.newLen,
+      pods: new Map(),
+      keys,
+      matches: matchEntries(vip, id),
+    };
+  }
+
+  #retire(key: string, record: ServiceRecord, retired: Retired): void {
+    this.records.delete(key);
+    this.matchKeys.remove(record.keys);
+    for (const pod of record.pods.values()) {
+      this.podKeys.remove(pod.keys);
+      this.#pods.clear(pod.id);
+    }
+    this.#services.clear(record.id);
+    retired.services.push(record);
+    retired.pieces.push({ at: record.slotsAt, length: record.slotsLength });
+  }
+
+  #update(record: ServiceRecord, vip: VipState, retired: Retired): void {
+    record.vip = vip;
+    record.revision = vip.revision;
+    for (const pod of record.pods.values()) pod.removed = !vip.pods.has(pod.address);
+    for (const { address, weight } of vip.pods.values()) {
+      const pod = record.pods.get(address) ?? this.#addPod(record, vip, address);
+      pod.weight = weight;
+    }
+    for (const pod of record.pods.values()) {
+      const flags = pod.removed ? POD_REMOVED : pod.weight === 0 ? POD_DRAINING : POD_ACTIVE;
+      this.#pods.set(pod.id, flags, record.id, pod.bytes);
+    }
+    this.#fill(record, retired);
+    this.#services.set(record.id, {
+      flags: service.SERVICE_IN_USE | (vip.srcIpSticky ? service.SERVICE_STICKY : 0) |
+        (vip.masquerade ? service.SERVICE_MASQUERADE : 0) | (isHost(vip) ? service.SERVICE_HOST_VIP : 0),
+      type: TYPES[vip.type],
+      targetPort: vip.targetPort ?? 0,
+      slotsAt: record.slotsAt,
+      slotsMask: record.slotsLength - 1,
+      podCount: [...record.pods.values()].filter((pod) => !pod.removed && pod.weight > 0).length,
+      nodePort: vip.nodePort ?? 0,
+    });
+  }
+
+  #addPod(record: ServiceRecord, vip: VipState, address: string): PodRecord {
+    const id = this.#podIds.take();
+    if (id < 0) throw new ConfigError("pod", address, `is one too many on this node: at most ${MAX_POD_IDS}`);
+    if (id >= this.#pods.capacity) this.#pods = new PodTable(grown(this.#pods.buffer));
+    const keys = podKeys(vip, address);
+    this.podKeys.add(keys);
+    const bytes = parseAddress(address)!.bytes;
+    const pod: PodRecord = { id, address, bytes, weight: 0, removed: false, slots: 0, keys };
+    record.pods.set(address, pod);
+    return pod;
+  }
+
+  /** A new piece of slots; the old one may still be read. */
+  #fill(record: ServiceRecord, retired: Retired): void {
+    if (record.slotsAt >= 0) retired.pieces.push({ at: record.slotsAt, length: record.slotsLength });
+    record.slotsAt = this.#arena.take(record.slotsLength);
+    const slots = this.#arena.piece(record.slotsAt, record.slotsLength);
+    const pods = [...record.pods.values()].filter((pod) => !pod.removed);
+    fillMaglev(slots, pods.map((pod) => ({ id: pod.id, address: pod.bytes, weight: pod.weight })));
+    const byId = new Map<number, PodRecord>();
+    for (const pod of record.pods.values()) {
+      pod.slots = 0;
+      byId.set(pod.id, pod);
+    }
+    for (let i = 0; i < slots.length; i++) {
+      const pod = byId.get(slots[i]);
+      if (pod !== undefined) pod.slots++;
+    }
+  }
+}
+
+/** Whether two states of one key are the same service: its options, not its pods. */
+function sameService(a: VipState, b: VipState): boolean {
+  return a.targetPort === b.targetPort && a.nodePort === b.nodePort && a.type === b.type &&
+    a.newLen === b.newLen && a.srcIpSticky === b.srcIpSticky && a.masquerade === b.masquerade;
+}
+
+function isHost(vip: VipState): boolean {
+  return mappedLength(parsePrefix(vip.prefix)!) === 128;
+}
+
+/** What leads to a service: its protocols and ports, "any service here", and its node port. */
+function matchEntries(vip: VipState, serviceId: number): MatchEntry[] {
+  const prefix = parsePrefix(vip.prefix)!;
+  const at = { address: prefix.bytes, prefixLength: mappedLength(prefix), serviceId };
+  const entries: MatchEntry[] = [{ ...at, protocol: MATCH_PROTOCOL_ANY, port: 0 }];
+  for (const protocol of protocolsOf(vip)) {
+    entries.push({ ...at, protocol, port: vip.port ?? 0 });
+    if (vip.nodePort === null) continue;
+    entries.push({ ...at, prefixLength: MATCH_NODE_PORT, protocol, port: vip.nodePort });
+  }
+  return entries;
+}
+
+/** A buffer of twice the length with the same beginning. */
+function grown(buffer: SharedArrayBuffer): SharedArrayBuffer {
+  const larger = new SharedArrayBuffer(buffer.byteLength * 2);
+  new Uint8Array(larger).set(new Uint8Array(buffer));
+  return larger;
+}

@@ -1,0 +1,87 @@
+/**
+ * The session tables of all workers: allocated here, written by their workers alone. One seed for all, drawn at start, so that
+ * nobody outside can aim at a bucket and a session keeps its hash when tables are made anew.
+ *
+ * @module
+ */
+
+import type { Conf } from "../config/model.ts";
+import { OverflowTable } from "../table/overflow.ts";
+import { SessionTable } from "../table/session.ts";
+import type { SessionBuffers } from "../worker/messages.ts";
+
+/** Untracked flows remembered by a worker and address width; 72 and 120 bytes each. */
+const OVERFLOW_PLACES = 8192;
+/** RFC 5382 REQ-5: a connection that is not yet, or no longer, established is kept for four minutes. */
+const TCP_TRANSITORY_SECONDS = 240;
+const SEED_WORDS = 8;
+
+export class SessionMemory {
+  readonly #seed = crypto.getRandomValues(new Uint32Array(SEED_WORDS));
+  four: SessionTable[];
+  six: SessionTable[];
+  readonly overflow4: OverflowTable[];
+  readonly overflow6: OverflowTable[];
+
+  constructor(workerCount: number, conf: Conf) {
+    this.four = this.#create(workerCount, conf, 1);
+    this.six = this.#create(workerCount, conf, 4);
+    const overflow = (words: 1 | 4) =>
+      Array.from({ length: workerCount }, () => OverflowTable.create(OVERFLOW_PLACES, words, this.#seed));
+    this.overflow4 = overflow(1);
+    this.overflow6 = overflow(4);
+    this.setTimeouts(conf);
+  }
+
+  /** What the workers are given. */
+  get buffers(): SessionBuffers {
+    return {
+      four: this.four.map((table) => table.buffer as SharedArrayBuffer),
+      six: this.six.map((table) => table.buffer as SharedArrayBuffer),
+    };
+  }
+
+  /** New empty tables of `conf.buckets`, in use once the workers have moved their sessions over and `adopt` was called. */
+  prepare(conf: Conf): { four: SessionTable[]; six: SessionTable[]; buffers: SessionBuffers } {
+    const four = this.#create(this.four.length, conf, 1);
+    const six = this.#create(this.six.length, conf, 4);
+    return {
+      four,
+      six,
+      buffers: {
+        four: four.map((table) => table.buffer as SharedArrayBuffer),
+        six: six.map((table) => table.buffer as SharedArrayBuffer),
+      },
+    };
+  }
+
+  adopt(tables: { four: SessionTable[]; six: SessionTable[] }): void {
+    this.four = tables.four;
+    this.six = tables.six;
+  }
+
+  /** Takes effect at once, for the sessions there are too. */
+  setTimeouts(conf: Conf): void {
+    for (const table of [...this.four, ...this.six]) writeTimeouts(table, conf);
+    for (const table of [...this.overflow4, ...this.overflow6]) table.setTimeout(conf.timeout);
+  }
+
+  get bytes(): number {
+    const tables = [...this.four, ...this.six, ...this.overflow4, ...this.overflow6];
+    return tables.reduce((sum, table) => sum + table.buffer.byteLength, 0);
+  }
+
+  #create(workerCount: number, conf: Conf, addressWords: 1 | 4): SessionTable[] {
+    return Array.from({ length: workerCount }, () => {
+      const table = SessionTable.create(conf.buckets, addressWords, this.#seed);
+      writeTimeouts(table, conf);
+      return table;
+    });
+  }
+}
+
+/** By state: other protocols, TCP transitory, established, closing. */
+function writeTimeouts(table: SessionTable, conf: Conf): void {
+  const transitory = Math.min(TCP_TRANSITORY_SECONDS, conf.tcpTimeout);
+  table.timeouts.set([conf.timeout, transitory, conf.tcpTimeout, transitory]);
+}

@@ -1,0 +1,155 @@
+/**
+ * The control plane's end of one worker: requests with answers, the shared words, and the eventfd that wakes the worker
+ * out of poll(2).
+ *
+ * A worker in its burst loop does not read messages, so every request first raises WORD_SENT and then writes the
+ * eventfd; the worker leaves the loop at the next burst boundary, handles what has come, and goes back.
+ *
+ * @module
+ */
+
+import {
+  CONTROL_WORDS_BYTES,
+  WORD_ACTIVE_GENERATION,
+  WORD_FREE_FRAMES,
+  WORD_RUNNING_GENERATION,
+  WORD_SENT,
+} from "../worker/control_words.ts";
+import type {
+  MemoryPlan,
+  SessionBuffers,
+  WorkerMessage,
+  WorkerReply,
+  WorkerRequest,
+} from "../worker/messages.ts";
+import { Counters, POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
+import { closeFd, createEventFd, signalEventFd } from "../../ffi/event_fd.ts";
+
+interface Pending {
+  resolve: (result: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+export interface WorkerStart {
+  memory: MemoryPlan;
+  sessions: SessionBuffers;
+  overflow: { four: SharedArrayBuffer; six: SharedArrayBuffer };
+  counters: SharedArrayBuffer;
+}
+
+export class WorkerHandle {
+  readonly index: number;
+  /** What the worker counts; it alone writes, but for ids that nobody uses (`clearCounters`). */
+  readonly counters: Counters;
+  /** Packet memory and counters. */
+  readonly memoryBytes: number;
+  readonly #worker: Worker;
+  readonly #words: Int32Array;
+  readonly #wakeFd: number;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+  #ended = false;
+
+  private constructor(
+    index: number,
+    worker: Worker,
+    control: SharedArrayBuffer,
+    wakeFd: number,
+    plan: WorkerStart,
+  ) {
+    this.index = index;
+    this.counters = new Counters(plan.counters);
+    this.memoryBytes = plan.memory.frameCount * plan.memory.frameBytes + plan.counters.byteLength;
+    this.#worker = worker;
+    this.#words = new Int32Array(control);
+    this.#wakeFd = wakeFd;
+  }
+
+  /** Starts worker `index`. `onFatal` is called when it dies by itself; nothing else it was asked is answered then. */
+  static async start(
+    index: number,
+    plan: WorkerStart,
+    onFatal: (reason: string) => void,
+  ): Promise<WorkerHandle> {
+    const control = new SharedArrayBuffer(CONTROL_WORDS_BYTES);
+    const wakeFd = createEventFd();
+    const worker = new Worker(new URL("../worker/worker.ts", import.meta.url), {
+      type: "module",
+      name: `ku-worker-${index}`,
+    });
+    const handle = new WorkerHandle(index, worker, control, wakeFd, plan);
+    const fail = (reason: string) => {
+      if (handle.#ended) return;
+      handle.#ended = true;
+      for (const pending of handle.#pending.values()) pending.reject(new Error(reason));
+      handle.#pending.clear();
+      onFatal(reason);
+    };
+    worker.onmessage = (event: MessageEvent<WorkerReply>) => {
+      const reply = event.data;
+      if ("fatal" in reply) return fail(`worker ${index} : ${reply.fatal}`);
+      const pending = handle.#pending.get(reply.id);
+      handle.#pending.delete(reply.id);
+      if ("error" in reply) pending?.reject(new Error(reply.error));
+      else pending?.resolve(reply.result);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      fail(`worker ${index} : ${event.message}`);
+    };
+    await handle.request({ kind: "start", workerIndex: index, control, wakeFd, ...plan });
+    return handle;
+  }
+
+  /** Sends a request; resolves with its answer, rejects with the worker's error. */
+  request<T = void>(request: WorkerRequest): Promise<T> {
+    if (this.#ended) return Promise.reject(new Error(`worker ${this.index} : has ended`));
+    const id = this.#nextId++;
+    const message: WorkerMessage = { ...request, id };
+    return new Promise<T>((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as (result: unknown) => void, reject });
+      Atomics.add(this.#words, WORD_SENT, 1);
+      this.#worker.postMessage(message);
+      signalEventFd(this.#wakeFd);
+    });
+  }
+
+  /** One atomic store: from its next burst on the worker runs `generation`, which it has been given before. */
+  activate(generation: number): void {
+    Atomics.store(this.#words, WORD_ACTIVE_GENERATION, generation);
+    signalEventFd(this.#wakeFd);
+  }
+
+  /** Resolves when the worker has passed a burst boundary with `generation`. */
+  async running(generation: number): Promise<void> {
+    for (;;) {
+      const current = Atomics.load(this.#words, WORD_RUNNING_GENERATION);
+      if (((current - generation) | 0) >= 0 || this.#ended) return;
+      const wait = Atomics.waitAsync(this.#words, WORD_RUNNING_GENERATION, current, 1000);
+      if (wait.async) await wait.value;
+    }
+  }
+
+  /** Sets the counters of ids to zero that are in no table any more. */
+  clearCounters(services: readonly number[], pods: readonly number[]): void {
+    for (const id of services) {
+      this.counters.service.fill(0, id * SERVICE_COUNTERS, (id + 1) * SERVICE_COUNTERS);
+    }
+    for (const id of pods) this.counters.pod.fill(0, id * POD_COUNTERS, (id + 1) * POD_COUNTERS);
+  }
+
+  /** Free frames in the worker's UMEM when it last said so. */
+  get freeFrames(): number {
+    return Atomics.load(this.#words, WORD_FREE_FRAMES);
+  }
+
+  /** Closes the worker's sockets and ends it. */
+  async stop(): Promise<void> {
+    if (!this.#ended) {
+      await this.request({ kind: "stop" }).catch(() => {});
+      this.#ended = true;
+    }
+    this.#worker.terminate();
+    closeFd(this.#wakeFd);
+  }
+}
