@@ -1,0 +1,208 @@
+/**
+ * One burst: what a ring holds, up to BURST packets, through the processor and on to the rings they leave by.
+ *
+ * Rule: nothing here allocates, throws or calls into the kernel for a packet; the kernel is called once per burst and
+ * interface (`flush`).
+ *
+ * @module
+ */
+
+import {
+  COUNT_TX_NO_SPACE,
+  COUNT_TX_UNATTACHED,
+  COUNT_TX_UNKNOWN_SLOT,
+  type Counters,
+} from "../metrics/counters.ts";
+import { type Processor, VERDICT_DROP, VERDICT_PUNT_IN, VERDICT_TX } from "../datapath/processor.ts";
+import { IF_MAC_HIGH, IF_MAC_LOW, IF_PRESENT, IF_STRIDE, InterfaceTable } from "../table/interface.ts";
+import type { FramePool } from "./frame_pool.ts";
+import type { Port } from "./port.ts";
+import { addressToHost, PUNT_TAG_EGRESS, pushPuntTag, SLOT_MAC_HI } from "./punt.ts";
+
+/** Packets taken from one ring before the others get their turn: a bound on what one busy interface delays. */
+export const BURST = 64;
+/** The highest slot: it travels in a VLAN id. */
+const MAX_SLOT = 4094;
+/** Frames that fill rings leave in the pool, so that transmitting never waits for receiving. */
+const POOL_RESERVE = 1024;
+/** Frames put into a fill ring at a time, at most. */
+const REFILL = 4 * BURST;
+
+/** Everything a burst touches, made once. */
+export class BurstContext {
+  readonly frames: DataView;
+  readonly frameBytes: number;
+  readonly pool: FramePool;
+  readonly processor: Processor;
+  readonly counters: Counters;
+  /** Ports by slot; `host` (slot 0) is ku1. */
+  readonly bySlot: (Port | null)[] = new Array(MAX_SLOT + 1).fill(null);
+  /** All ports of this worker, and those that receive. */
+  ports: Port[] = [];
+  receivers: Port[] = [];
+  /** The running generation's interfaces. */
+  interfaces = new InterfaceTable(new SharedArrayBuffer(0));
+
+  constructor(
+    frames: DataView,
+    frameBytes: number,
+    pool: FramePool,
+    processor: Processor,
+    counters: Counters,
+  ) {
+    this.frames = frames;
+    this.frameBytes = frameBytes;
+    this.pool = pool;
+    this.processor = processor;
+    this.counters = counters;
+  }
+
+  /** Makes `port` part of the bursts. Several ports may share a slot (queues); the first is the one sent by. */
+  add(port: Port): void {
+    this.ports = [...this.ports, port];
+    this.receivers = this.ports.filter((each) => each.receives);
+    this.bySlot[port.slot] ??= port;
+  }
+
+  /** Takes the ports of `slot` out and returns them. */
+  remove(slot: number): Port[] {
+    const gone = this.ports.filter((port) => port.slot === slot);
+    this.ports = this.ports.filter((port) => port.slot !== slot);
+    this.receivers = this.ports.filter((each) => each.receives);
+    this.bySlot[slot] = null;
+    return gone;
+  }
+}
+
+/** Takes up to BURST packets from `port`. Returns how many there were. */
+export function receiveBurst(context: BurstContext, port: Port): number {
+  const rx = port.socket.rx;
+  const count = rx.peek(BURST);
+  if (count === 0) return 0;
+  const frameMask = ~(context.frameBytes - 1);
+  for (let i = 0; i < count; i++) {
+    const at = rx.frameAddr(i);
+    handleFrame(context, port, at & frameMask, at, rx.lengthBytes(i));
+  }
+  rx.release(count);
+  return count;
+}
+
+/** One packet: which interface it came by, what becomes of it, and where its frame goes. */
+function handleFrame(
+  context: BurstContext,
+  port: Port,
+  frameStart: number,
+  at: number,
+  length: number,
+): void {
+  const { frames, processor } = context;
+  let slot = port.slot;
+  if (slot === 0) {
+    // On ku1 the destination MAC names the interface; anything else was not sent by the steering programs.
+    if (length < 14 || frames.getUint32(at) !== SLOT_MAC_HI) return dropFrame(context, frameStart);
+    slot = frames.getUint16(at + 4);
+    if (slot > MAX_SLOT) return dropFrame(context, frameStart);
+  }
+  const verdict = processor.process(at, length, slot, frameStart + context.frameBytes);
+  if (verdict === VERDICT_TX) return transmit(context, frameStart, processor);
+  if (verdict === VERDICT_DROP) return context.pool.put(frameStart);
+  punt(context, frameStart, verdict === VERDICT_PUNT_IN ? slot : 0, processor);
+}
+
+function dropFrame(context: BurstContext, frameStart: number): void {
+  context.counters.node[COUNT_TX_UNKNOWN_SLOT]++;
+  context.pool.put(frameStart);
+}
+
+/** Out by the processor's slot: its own socket, or by ku1 with the slot in a tag where it has none here. */
+function transmit(context: BurstContext, frameStart: number, processor: Processor): void {
+  const slot = processor.outSlot;
+  const port = context.bySlot[slot];
+  if (port !== null) return enqueue(context, port, frameStart, processor.outAt, processor.outLength);
+  sendTagged(context, frameStart, processor, slot | PUNT_TAG_EGRESS);
+}
+
+/** Into the kernel: as having arrived on `slot`, or on ku0 when slot is 0. */
+function punt(context: BurstContext, frameStart: number, slot: number, processor: Processor): void {
+  if (slot !== 0) {
+    // Steering by tc has written the slot over the interface's MAC; the kernel takes only what is addressed to it.
+    if ((context.interfaces.flags(slot) & IF_PRESENT) !== 0) {
+      const { words } = context.interfaces;
+      context.frames.setInt32(processor.outAt, words[slot * IF_STRIDE + IF_MAC_HIGH]);
+      context.frames.setUint16(processor.outAt + 4, words[slot * IF_STRIDE + IF_MAC_LOW]);
+    }
+    return sendTagged(context, frameStart, processor, slot);
+  }
+  const host = context.bySlot[0];
+  if (host === null) return unattached(context, frameStart);
+  addressToHost(context.frames, processor.outAt);
+  enqueue(context, host, frameStart, processor.outAt, processor.outLength);
+}
+
+function sendTagged(context: BurstContext, frameStart: number, processor: Processor, tci: number): void {
+  const host = context.bySlot[0];
+  if (host === null || processor.outAt - frameStart < 4) return unattached(context, frameStart);
+  const at = pushPuntTag(context.frames, processor.outAt, tci);
+  enqueue(context, host, frameStart, at, processor.outLength + 4);
+}
+
+function unattached(context: BurstContext, frameStart: number): void {
+  context.counters.node[COUNT_TX_UNATTACHED]++;
+  context.pool.put(frameStart);
+}
+
+/** Puts the frame into the port's transmit ring; a ring that stays full costs the packet, counted. */
+function enqueue(context: BurstContext, port: Port, frameStart: number, at: number, length: number): void {
+  const tx = port.socket.tx;
+  if (tx.reserve(1) === 0) {
+    flushPort(context, port);
+    if (tx.reserve(1) === 0) {
+      context.counters.node[COUNT_TX_NO_SPACE]++;
+      return context.pool.put(frameStart);
+    }
+  }
+  tx.write(port.queued, at, length);
+  port.queued++;
+}
+
+/** Hands every queued frame to the kernel, takes back those it is done with, and stocks the fill rings. */
+export function flushAll(context: BurstContext): void {
+  for (let i = 0; i < context.ports.length; i++) flushPort(context, context.ports[i]);
+  for (let i = 0; i < context.receivers.length; i++) refill(context, context.receivers[i]);
+}
+
+function flushPort(context: BurstContext, port: Port): void {
+  if (port.queued > 0) {
+    port.socket.tx.submit(port.queued);
+    port.outstanding += port.queued;
+    port.queued = 0;
+  }
+  if (port.outstanding === 0) return;
+  port.socket.kick();
+  reap(context, port);
+}
+
+/** Frames whose transmission the kernel has completed go back to the pool. */
+function reap(context: BurstContext, port: Port): void {
+  const completion = port.socket.completion;
+  const frameMask = ~(context.frameBytes - 1);
+  for (;;) {
+    const count = completion.peek(BURST);
+    if (count === 0) return;
+    for (let i = 0; i < count; i++) context.pool.put(completion.frameAddr(i) & frameMask);
+    completion.release(count);
+    port.outstanding -= count;
+  }
+}
+
+/** Stocks the port's fill ring from the pool, leaving the pool its reserve. */
+export function refill(context: BurstContext, port: Port): void {
+  const fill = port.socket.fill;
+  const { pool } = context;
+  let count = fill.reserve(REFILL);
+  if (count > pool.count - POOL_RESERVE) count = pool.count - POOL_RESERVE;
+  if (count <= 0) return;
+  for (let i = 0; i < count; i++) fill.write(i, pool.take());
+  fill.submit(count);
+}

@@ -1,0 +1,21 @@
+/**
+ * The few words that the control plane and one worker share beside messages (an Int32Array over a
+ * SharedArrayBuffer). Each word has one writer, named below; both sides use Atomics.
+ *
+ * @module
+ */
+
+/** Messages posted to the worker so far (control plane writes). Differs from those handled: leave the burst loop. */
+export const WORD_SENT = 0;
+/** Generation to run from the next burst on (control plane writes); the worker has been given its tables before. */
+export const WORD_ACTIVE_GENERATION = 1;
+/** Generation the worker runs (worker writes, at a burst boundary). Older tables are no longer read by it. */
+export const WORD_RUNNING_GENERATION = 2;
+/** Free frames of the worker's UMEM (worker writes, when idle and once a second). */
+export const WORD_FREE_FRAMES = 3;
+/** Bursts with at least one packet (worker writes; wraps). */
+export const WORD_BURSTS = 4;
+/** Times the worker went to sleep in poll(2) (worker writes; wraps). */
+export const WORD_SLEEPS = 5;
+
+export const CONTROL_WORDS_BYTES = 16 * 4;

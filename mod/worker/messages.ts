@@ -1,0 +1,116 @@
+/**
+ * What the control plane and a worker say to each other. Every request carries an `id` and is answered once, in order.
+ * Memory is shared, never copied: tables, sessions and counters travel as SharedArrayBuffers.
+ *
+ * @module
+ */
+
+/** Sizes of a worker's packet memory, fixed for its life. */
+export interface MemoryPlan {
+  /** Frames in the worker's UMEM. */
+  frameCount: number;
+  /** Bytes of one frame, a power of two. */
+  frameBytes: number;
+  /** Descriptors in each ring of a socket, a power of two. */
+  ringSize: number;
+}
+
+/** The session tables of every worker, by worker index. */
+export interface SessionBuffers {
+  four: SharedArrayBuffer[];
+  six: SharedArrayBuffer[];
+}
+
+export interface StartRequest {
+  kind: "start";
+  workerIndex: number;
+  /** See `control_words.ts`. */
+  control: SharedArrayBuffer;
+  /** eventfd(2) that ends the worker's poll(2). */
+  wakeFd: number;
+  memory: MemoryPlan;
+  sessions: SessionBuffers;
+  overflow: { four: SharedArrayBuffer; six: SharedArrayBuffer };
+  counters: SharedArrayBuffer;
+}
+
+/** Opens this worker's AF_XDP socket on one interface. Answered with {@link PortOpened}. */
+export interface OpenPortRequest {
+  kind: "openPort";
+  slot: number;
+  interfaceName: string;
+  /** RX queue of the interface; also the one transmitted on. */
+  queue: number;
+  /** False for a transmit-only socket. */
+  receive: boolean;
+  /** The socket's way of binding. */
+  bind: "auto" | "copy";
+}
+
+export interface PortOpened {
+  fd: number;
+  zeroCopy: boolean;
+}
+
+export interface ClosePortRequest {
+  kind: "closePort";
+  slot: number;
+}
+
+/** Plain numbers of the configuration that the datapath reads; IPv6 as four big-endian words. */
+export interface SettingsMessage {
+  ip4SrcAddress: number;
+  ip6SrcAddress: [number, number, number, number];
+  nat46Prefix: [number, number, number, number];
+}
+
+/** The tables of one generation, to be used once WORD_ACTIVE_GENERATION says so. */
+export interface StageRequest {
+  kind: "stage";
+  generation: number;
+  match: SharedArrayBuffer;
+  services: SharedArrayBuffer;
+  pods: SharedArrayBuffer;
+  slots: SharedArrayBuffer;
+  routes: SharedArrayBuffer;
+  adjacencies: SharedArrayBuffer;
+  interfaces: SharedArrayBuffer;
+  settings: SettingsMessage;
+}
+
+/** New session tables for every worker; the worker carries its own sessions over. Answered with {@link Migrated}. */
+export interface MigrateRequest {
+  kind: "migrate";
+  sessions: SessionBuffers;
+}
+
+export interface Migrated {
+  moved: number;
+  /** Sessions whose bucket was full in the new table. */
+  lost: number;
+}
+
+/** Ends sessions of a service, of one pod of it, or (both null) all. Answered with the number ended. */
+export interface FlushRequest {
+  kind: "flush";
+  services: number[] | null;
+  pods: number[] | null;
+}
+
+/** Closes every socket and ends the worker. */
+export interface StopRequest {
+  kind: "stop";
+}
+
+export type WorkerRequest =
+  | StartRequest
+  | OpenPortRequest
+  | ClosePortRequest
+  | StageRequest
+  | MigrateRequest
+  | FlushRequest
+  | StopRequest;
+
+export type WorkerMessage = WorkerRequest & { id: number };
+
+export type WorkerReply = { id: number; result: unknown } | { id: number; error: string } | { fatal: string };

@@ -1,0 +1,208 @@
+/**
+ * What a worker owns, and what the control plane's requests do to it. Runs on the event loop only, never inside a burst.
+ *
+ * @module
+ */
+
+import { Counters } from "../metrics/counters.ts";
+import { Processor, type Tables } from "../datapath/processor.ts";
+import { AdjacencyTable } from "../table/adjacency.ts";
+import { InterfaceTable } from "../table/interface.ts";
+import { MatchTable } from "../table/match.ts";
+import { OverflowTable } from "../table/overflow.ts";
+import { PodTable } from "../table/pod.ts";
+import { RouteTable } from "../table/route.ts";
+import { ServiceTable } from "../table/service.ts";
+import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
+import { XskSocket } from "../xdp/socket.ts";
+import { Umem } from "../xdp/umem.ts";
+import { BurstContext, flushAll, refill } from "./burst.ts";
+import { nowSeconds } from "./clock.ts";
+import { FramePool } from "./frame_pool.ts";
+import type {
+  FlushRequest,
+  Migrated,
+  MigrateRequest,
+  OpenPortRequest,
+  PortOpened,
+  SessionBuffers,
+  StageRequest,
+  StartRequest,
+  WorkerRequest,
+} from "./messages.ts";
+import { Port } from "./port.ts";
+
+export class WorkerState {
+  readonly words: Int32Array;
+  readonly wakeFd: number;
+  readonly context: BurstContext;
+  /** The generation that runs. */
+  generation = 0;
+  stopped = false;
+
+  readonly #index: number;
+  readonly #umem: Umem;
+  readonly #ringSize: number;
+  readonly #counters: Counters;
+  #sessions4: SessionTable;
+  #sessions6: SessionTable;
+  #sweep4 = 0;
+  #sweep6 = 0;
+  #staged: Tables | null = null;
+
+  constructor(start: StartRequest) {
+    this.words = new Int32Array(start.control);
+    this.wakeFd = start.wakeFd;
+    this.#index = start.workerIndex;
+    this.#ringSize = start.memory.ringSize;
+    this.#umem = Umem.create(start.memory.frameCount, start.memory.frameBytes);
+    this.#counters = new Counters(start.counters);
+    const views = viewSessions(start.sessions, this.#index);
+    this.#sessions4 = views.sessions4;
+    this.#sessions6 = views.sessions6;
+    const processor = new Processor({
+      frames: this.#umem.buffer,
+      counters: this.#counters,
+      ...views,
+      overflow4: new OverflowTable(start.overflow.four),
+      overflow6: new OverflowTable(start.overflow.six),
+      workerIndex: this.#index,
+      workerCount: start.sessions.four.length,
+    });
+    const pool = new FramePool(start.memory.frameCount, start.memory.frameBytes);
+    this.context = new BurstContext(
+      this.#umem.view,
+      start.memory.frameBytes,
+      pool,
+      processor,
+      this.#counters,
+    );
+  }
+
+  /** Carries out one request. What it returns is the answer; what it throws, the error. */
+  handle(request: Exclude<WorkerRequest, StartRequest>): unknown {
+    switch (request.kind) {
+      case "openPort":
+        return this.#openPort(request);
+      case "closePort":
+        return this.#closePort(request.slot);
+      case "stage":
+        return this.#stage(request);
+      case "migrate":
+        return this.#migrate(request);
+      case "flush":
+        return this.#flush(request);
+      case "stop":
+        return this.#stop();
+    }
+  }
+
+  /** Runs the tables that were staged last. */
+  runStaged(): void {
+    if (this.#staged === null) return;
+    this.context.processor.setTables(this.#staged);
+    this.context.interfaces = this.#staged.interfaces;
+    this.generation = this.#staged.generation;
+  }
+
+  /** Frees what has expired in `share` (0 … 1) of the tables. */
+  sweep(now: number, share: number): void {
+    const count = (table: SessionTable) => Math.ceil(table.capacity * share);
+    this.#sweep4 = this.#sessions4.sweep(this.#sweep4, count(this.#sessions4), now);
+    this.#sweep6 = this.#sessions6.sweep(this.#sweep6, count(this.#sessions6), now);
+  }
+
+  #openPort(request: OpenPortRequest): PortOpened {
+    const socket = XskSocket.open(this.#umem, {
+      interfaceName: request.interfaceName,
+      queue: request.queue,
+      receive: request.receive,
+      ringSize: this.#ringSize,
+      zeroCopy: request.bind === "auto",
+    });
+    const port = new Port(request.slot, socket, request.receive);
+    this.context.add(port);
+    if (request.receive) {
+      for (let before = -1; before !== this.context.pool.count;) {
+        before = this.context.pool.count;
+        refill(this.context, port);
+      }
+    }
+    return { fd: socket.fd, zeroCopy: socket.zeroCopy };
+  }
+
+  #closePort(slot: number): null {
+    flushAll(this.context);
+    const frameMask = ~(this.#umem.frameBytes - 1);
+    for (const port of this.context.remove(slot)) {
+      for (const addr of port.socket.close()) this.context.pool.put(addr & frameMask);
+    }
+    return null;
+  }
+
+  #stage(request: StageRequest): null {
+    this.#staged = {
+      generation: request.generation,
+      match: new MatchTable(request.match),
+      services: new ServiceTable(request.services),
+      pods: new PodTable(request.pods),
+      slots: new Uint32Array(request.slots),
+      routes: new RouteTable(request.routes),
+      adjacencies: new AdjacencyTable(request.adjacencies),
+      interfaces: new InterfaceTable(request.interfaces),
+      settings: request.settings,
+    };
+    return null;
+  }
+
+  #migrate(request: MigrateRequest): Migrated {
+    const views = viewSessions(request.sessions, this.#index);
+    const now = nowSeconds();
+    const lost = views.sessions4.copyFrom(this.#sessions4, now) +
+      views.sessions6.copyFrom(this.#sessions6, now);
+    this.context.processor.setSessions(views);
+    this.#sessions4 = views.sessions4;
+    this.#sessions6 = views.sessions6;
+    this.#sweep4 = 0;
+    this.#sweep6 = 0;
+    return { moved: views.sessions4.used() + views.sessions6.used(), lost };
+  }
+
+  #flush(request: FlushRequest): number {
+    const services = request.services === null ? null : new Set(request.services);
+    const pods = request.pods === null ? null : new Set(request.pods);
+    let count = 0;
+    for (const table of [this.#sessions4, this.#sessions6]) {
+      table.forEach(nowSeconds(), (entry) => {
+        if (services !== null && !services.has(table.words[entry + SESSION_SERVICE])) return;
+        if (pods !== null && !pods.has(table.words[entry + SESSION_POD])) return;
+        table.remove(entry);
+        count++;
+      });
+    }
+    return count;
+  }
+
+  #stop(): null {
+    for (const port of [...this.context.ports]) this.#closePort(port.slot);
+    this.stopped = true;
+    return null;
+  }
+}
+
+/** Views of all workers' tables: this one's own, and the others' for reading. */
+function viewSessions(buffers: SessionBuffers, index: number): {
+  sessions4: SessionTable;
+  sessions6: SessionTable;
+  others4: SessionTable[];
+  others6: SessionTable[];
+} {
+  const others = (of: SharedArrayBuffer[]) =>
+    of.filter((_, other) => other !== index).map((buffer) => new SessionTable(buffer));
+  return {
+    sessions4: new SessionTable(buffers.four[index]),
+    sessions6: new SessionTable(buffers.six[index]),
+    others4: others(buffers.four),
+    others6: others(buffers.six),
+  };
+}

@@ -1,0 +1,249 @@
+/** The program under test: `dist/ku run` in the node's namespace with a socket of its own, and `ku …` commands sent to it. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { differences, footprint } from "./footprint.ts";
+import type { Ground } from "./ground.ts";
+import { Process, run, type RunOptions, type RunResult } from "./process.ts";
+import { until } from "./wait.ts";
+import type { Namespace } from "./namespace.ts";
+
+/** The executable: dist/ku of this repository, or what KU_BINARY names. */
+export const KU = Deno.env.get("KU_BINARY") ?? new URL("../../../dist/ku", import.meta.url).pathname;
+
+export type Mode = "native" | "tc";
+/** The two ways of steering that every feature is tested in, all interfaces alike. */
+export const MODES: readonly Mode[] = ["native", "tc"];
+
+export interface ShowPod {
+  address: string;
+  weight: number;
+  buckets: number;
+  sessions: number;
+  state: string;
+}
+
+export interface ShowVip {
+  prefix: string;
+  protocol: string | null;
+  port: number | null;
+  targetPort: number | null;
+  nodePort: number | null;
+  type: string;
+  newLen: number;
+  counters: {
+    nextPacket: number;
+    firstPacket: number;
+    untracked: number;
+    noServer: number;
+    replyPackets: number;
+  };
+  pods: ShowPod[];
+}
+
+export interface ShowSession {
+  worker: number;
+  protocol: string;
+  client: string;
+  vip: string;
+  pod: string;
+  state: string;
+  idleSeconds: number;
+}
+
+export interface ShowSummary {
+  vips: number;
+  pods: number;
+  workers: { worker: number; timeoutSeconds: number; sessions: { used: number; capacity: number } }[];
+  memoryBytes: number;
+}
+
+export interface ShowNodeCounter {
+  count: number;
+  node: string;
+  reason: string;
+}
+
+export interface DaemonOptions {
+  /** Written to a file and passed with --config. */
+  config?: unknown;
+  /** Further words after `run`. */
+  words?: string[];
+  /** Words in front of the executable, for instance `unshare -m …`. */
+  before?: string[];
+  binary?: string;
+  socket?: string;
+  env?: Record<string, string>;
+}
+
+let configurations = 0;
+
+export class Daemon implements AsyncDisposable {
+  #stopped = false;
+
+  private constructor(
+    readonly node: Namespace,
+    readonly process: Process,
+    readonly socket: string,
+    readonly before: readonly string[],
+  ) {}
+
+  /** Starts the daemon and waits until it answers. Throws with its words when it ends instead. */
+  static async start(ground: Ground, options: DaemonOptions = {}): Promise<Daemon> {
+    const socket = options.socket ?? `${ground.directory}/ku.sock`;
+    const words = ["run", "--socket", socket, ...(options.words ?? [])];
+    if (options.config !== undefined) {
+      const file = `${ground.directory}/config-${++configurations}.json`;
+      await Deno.writeTextFile(file, JSON.stringify(options.config, undefined, 2));
+      words.push("--config", file);
+    }
+    const before = await footprint(ground.node);
+    // `ip netns exec` gives the daemon the /sys of its namespace, as a daemon on a node has it.
+    const command = [
+      "ip",
+      "netns",
+      "exec",
+      ground.node.name,
+      ...(options.before ?? []),
+      options.binary ?? KU,
+      ...words,
+    ];
+    const daemon = new Daemon(
+      ground.node,
+      new Process("ku run", command, { env: options.env }),
+      socket,
+      before,
+    );
+    try {
+      await until("an answer of ku run", async () => {
+        if (!daemon.process.running) return true;
+        return (await daemon.run("show", "--json")).code === 0;
+      }, 20_000);
+      if (!daemon.process.running) throw new Error(`ku run ended at once: ${daemon.process.stderr}`);
+    } catch (error) {
+      await daemon[Symbol.asyncDispose]();
+      throw error;
+    }
+    return daemon;
+  }
+
+  /** `ku <words>`, whatever comes of it. */
+  run(...words: string[]): Promise<RunResult> {
+    return this.runWith({}, ...words);
+  }
+
+  runWith(options: RunOptions, ...words: string[]): Promise<RunResult> {
+    return run([KU, ...words], {
+      timeoutMs: 10_000,
+      ...options,
+      env: { KU_SOCKET: this.socket, ...options.env },
+    });
+  }
+
+  /** `ku <line>`, words apart by blanks; it must succeed and print nothing. */
+  async ku(line: string): Promise<void> {
+    const result = await this.run(...line.split(" "));
+    assertEquals({ line, code: result.code, said: result.stderr + result.text }, { line, code: 0, said: "" });
+  }
+
+  /** Many command lines over one connection, all or nothing. */
+  async apply(...lines: string[]): Promise<void> {
+    const result = await this.runWith({ stdin: lines.join("\n") + "\n" }, "exec", "--atomic", "-");
+    assertEquals({ code: result.code, said: result.stderr + result.text }, { code: 0, said: "" });
+  }
+
+  /** `ku <line>` must fail with this exit code, one line on stderr, nothing on stdout, no stack trace. Returns the line. */
+  async fails(code: 1 | 2, ...words: string[]): Promise<string> {
+    const result = await this.run(...words);
+    assertOneLine(words.join(" "), result, code);
+    return result.stderr.trimEnd();
+  }
+
+  async #json<T>(...words: string[]): Promise<T> {
+    const result = await this.run("show", ...words, "--json");
+    assertEquals({ words, code: result.code, stderr: result.stderr }, { words, code: 0, stderr: "" });
+    return JSON.parse(result.text);
+  }
+
+  summary(): Promise<ShowSummary> {
+    return this.#json();
+  }
+
+  vips(): Promise<ShowVip[]> {
+    return this.#json("vip", "verbose");
+  }
+
+  /** The one VIP of this port and protocol. */
+  async vip(port: number, protocol = "tcp"): Promise<ShowVip> {
+    const found = (await this.vips()).filter((vip) => vip.port === port && vip.protocol === protocol);
+    assertEquals(found.length, 1, `one VIP with ${protocol} port ${port}`);
+    return found[0];
+  }
+
+  sessions(): Promise<ShowSession[]> {
+    return this.#json("sessions");
+  }
+
+  nodeCounters(): Promise<ShowNodeCounter[]> {
+    return this.#json("node", "counters");
+  }
+
+  /** SIGTERM: exit code 0 within the deadline, and the namespace is as it was before the start, the socket gone. */
+  async stop(): Promise<void> {
+    this.process.signal("SIGTERM");
+    const status = await this.process.ended(10_000);
+    this.#stopped = true;
+    assertEquals({ code: status.code, signal: status.signal, stderr: this.#complaints() }, {
+      code: 0,
+      signal: null,
+      stderr: "",
+    });
+    assertEquals(differences(this.before, await footprint(this.node)), [], "left behind after SIGTERM");
+    assertEquals(await exists(this.socket), false, `${this.socket} left behind after SIGTERM`);
+  }
+
+  /** kill -9, and the end of the process. */
+  async kill(): Promise<void> {
+    this.process.signal("SIGKILL");
+    await this.process.ended();
+    this.#stopped = true;
+  }
+
+  /** Lines of the log that tell of a crash. */
+  #complaints(): string {
+    return this.process.stderr.split("\n").filter((line) =>
+      /\bat .*:\d+:\d+|panic|Uncaught|TypeError/.test(line)
+    ).join("\n");
+  }
+
+  /** For the ends that `stop` did not reach: a failed test. Shows what the daemon said. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    await this.process[Symbol.asyncDispose]();
+    const said = (this.process.stdout + this.process.stderr).trim();
+    if (said !== "") console.error(`--- ku run said:\n${said.slice(-4000)}\n---`);
+  }
+}
+
+/** What the contract asks of every refused command. */
+export function assertOneLine(what: string, result: RunResult, code: 1 | 2): void {
+  const lines = result.stderr.trimEnd().split("\n");
+  assertEquals({ what, code: result.code, stdout: result.text, lines: lines.length, said: result.stderr }, {
+    what,
+    code,
+    stdout: "",
+    lines: 1,
+    said: result.stderr,
+  });
+  assertMatch(result.stderr, code === 1 ? /^ku: .+ : .+, .+\n$/ : /^usage: ku .+\n$/i, what);
+  assertEquals(/\s+at .*:\d+:\d+/.test(result.stderr), false, `a stack trace: ${result.stderr}`);
+}
+
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
