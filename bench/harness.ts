@@ -3,26 +3,7 @@
  * spread, and a hash of the results (so that nothing is optimized away, and two runs can be seen to have done the same).
  */
 
-/** A small seeded generator (mulberry32). */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  int32(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let value = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
-    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
-    return value ^ (value >>> 14);
-  }
-
-  /** 0 … limit - 1. */
-  below(limit: number): number {
-    return Math.floor((this.int32() >>> 0) / 2 ** 32 * limit);
-  }
-}
+export { Random } from "../tests/packets/random.ts";
 
 export interface Measured {
   name: string;

@@ -12,13 +12,16 @@ export const description: Description = {
   help: `
 Sets what is named and leaves the rest.
 
-  buckets <n>          buckets of the session table of each worker, a power of two (default 1024), 4 sessions each
+  buckets <n>          buckets of each worker's session table, a power of two (default 1024);
+                       a bucket holds 4 sessions
   buckets-log2 <n>     the same as an exponent: 10 is 1024
   timeout <s>          seconds of silence after which a session goes, TCP apart (default 40)
   tcp-timeout <s>      the same for an established TCP connection (default 7440)
-  ip4-src-address <a>  source of nat64, hairpin and masquerade ("none", the default: the egress interface's)
+  ip4-src-address <a>  source in nat64, hairpin and masquerade; "none", the default, takes the
+                       egress interface's
   ip6-src-address <a>  the same for IPv6
-  nat46-prefix <p>     IPv6 prefix of length 96 that carries clients' addresses in nat46 (default 64:ff9b:1::/96)
+  nat46-prefix <p>     IPv6 prefix of length 96 for clients' addresses in nat46
+                       (default 64:ff9b:1::/96)
 
 examples:
   ku conf buckets 65536 timeout 60

@@ -30,8 +30,9 @@ export const description: Description = {
   usage: "ku exec [--atomic] FILE|-",
   summary: "carry out many command lines from a file",
   help: `
-Each line is a ku command without run, exec, help and version; "ku" and "show" in front may be left out, empty lines
-and what follows a # are skipped. The first line that fails is named and ends the run; the lines before it stay.
+Each line is one of conf, interface, vip, pod, set, flush, show, clear; "ku" and "show" in front
+may be left out, empty lines and what follows a # are skipped. The first line that fails is named
+and ends the run; the lines before it stay.
 
   --atomic  all lines or none, as one change
   -         reads standard input

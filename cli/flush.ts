@@ -10,8 +10,8 @@ export const description: Description = {
   usage: "ku flush vip <prefix> [protocol tcp|udp|sctp] [port <n>]",
   summary: "drop the sessions of a VIP",
   help: `
-Drops every session of a VIP, TCP included: the next packet of each flow picks a pod anew. Without protocol and port
-the prefix means its one VIP.
+Drops every session of a VIP, TCP included: the next packet of each flow picks a pod anew.
+Without protocol and port the prefix means its one VIP.
 
 examples:
   ku flush vip 10.96.0.10

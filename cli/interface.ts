@@ -10,8 +10,8 @@ export const description: Description = {
   usage: "ku interface <intfc> [mode auto|native|tc|generic] [del]",
   summary: "attach or detach an interface",
   help: `
-Attaches ku to an interface: from then on, packets for VIPs that arrive there are ku's, all others go on to the
-kernel. On an interface that is attached, "mode" changes the mode.
+Attaches ku to an interface: from then on, packets for VIPs that arrive there are ku's, all others
+go on to the kernel. On an interface that is attached, "mode" changes the mode.
 
   mode auto     native on a network card whose driver has it, tc elsewhere (default)
   mode native   XDP in the driver

@@ -10,11 +10,12 @@ export const description: Description = {
   usage: "ku pod <vip-prefix> [protocol tcp|udp|sctp] [port <n>] <address>... [weight <0-100>] [del] [flush]",
   summary: "add, weight or delete pods of a VIP",
   help: `
-Adds pods to a VIP. On a pod that is there, "weight" changes its weight. Without protocol and port the prefix means
-its one VIP; "port any" means the one without port where there are several.
+Adds pods to a VIP. On a pod that is there, "weight" changes its weight. Without protocol and
+port the prefix means its one VIP; "port any" means the one without port where there are several.
 
-  weight <0-100>  share of new connections against the other pods (default 1); 0: none, what runs goes on
-  del             takes the pods away: TCP sessions go on until they end, others move to another pod
+  weight <0-100>  share of new connections against the other pods (default 1);
+                  0: no new ones, those that are there go on
+  del             takes the pods away: TCP connections go on until they end, the rest moves
   flush           drops the sessions of these pods at once, alone or with del
 
 examples:

@@ -15,11 +15,12 @@ export const description: Description = {
     "ku run [--config FILE] [--socket PATH] [--workers N] [--interface IF]... [--metrics ADDR:PORT] [--log-level L]",
   summary: "run the daemon",
   help: `
-Runs the daemon in the foreground until SIGTERM or SIGINT, which take everything it has set up away again.
+Runs the daemon in the foreground until SIGTERM or SIGINT, which take everything it has set up
+away again.
 
   --config FILE        configuration to start with, YAML or JSON
   --socket PATH        socket for the other commands (default /run/ku/ku.sock, or KU_SOCKET)
-  --workers N          threads that move packets (default: RX queues of the interfaces, at most the cores)
+  --workers N          threads that move packets (default: RX queues of the interfaces, at most cores)
   --interface IF       attach this interface, mode auto; may be repeated
   --metrics ADDR:PORT  serve Prometheus metrics there
   --log-level L        error, warn, info (default) or debug

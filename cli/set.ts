@@ -9,9 +9,9 @@ export const description: Description = {
   usage: "ku set interface nat4|nat6 in <intfc> [del]",
   summary: "translate what pods answer on an interface",
   help: `
-Names an interface on which pods answer: there ku gives their IPv4 (nat4) or IPv6 (nat6) answers the address of the
-VIP as source. Attaches the interface (mode auto) if it is not attached yet. With "del" it stays attached and only
-the translation ends.
+Names an interface on which pods answer: there ku gives their IPv4 (nat4) or IPv6 (nat6) answers
+the address of the VIP as source. Attaches the interface (mode auto) if it is not attached yet.
+With "del" it stays attached and only the translation ends.
 
 examples:
   ku set interface nat4 in veth1

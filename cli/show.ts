@@ -22,7 +22,7 @@ export const description: Description = {
   (nothing)         globals, workers, memory
   vip               VIPs, a line each
   vip verbose       VIPs with counters and pods
-  node counters     what happened to packets, by node and reason; with verbose also what never happened
+  node counters     what happened to packets, by node and reason; verbose: what never happened, too
   sessions          live sessions
   interface         attached interfaces, their mode and why
 

@@ -12,7 +12,8 @@ export const description: Description = {
   usage: "ku version [--json]",
   summary: "print versions",
   help: `
-Prints the versions of this executable; when a daemon runs, also the daemon's and the libraries' it has loaded.`,
+Prints the versions of this executable; when a daemon runs, also the daemon's and those of the
+libraries it has loaded.`,
 };
 
 interface Versions {

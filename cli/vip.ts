@@ -13,18 +13,20 @@ export const description: Description = {
     "[nat4|nat6|nat44|nat46|nat64|nat66] [new_len <n>] [src_ip_sticky] [masquerade] [del]",
   summary: "add or delete a virtual IP",
   help: `
-Adds a virtual IP (an address or a prefix) or, with "del", deletes it with its pods and sessions. A VIP is named by
-prefix, protocol and port: several may share a prefix. Options come in any order.
+Adds a virtual IP (an address or a prefix) or, with "del", deletes it with its pods and
+sessions. A VIP is named by prefix, protocol and port: several may share a prefix. Options come
+in any order.
 
-  protocol tcp|udp|sctp  with port: this protocol only (default: all three; "any" says so)
-  port <n>               1-65535; without it the VIP takes every protocol and port, and keeps the port
-  target_port <n>        port of the pods (default: port)
-  node_port <n>          the service answers on this port of every node address, too
-  nat44|nat66|nat46|nat64  family of clients, then of pods (default: the pods have the VIP's family)
-  nat4|nat6              family of the pods alone
-  new_len <n>            slots of the new-connection table, a power of two (default 1024): 10 to 100 a pod
-  src_ip_sticky          all connections of one client go to one pod
-  masquerade             pods see the node's address as the source
+  protocol tcp|udp|sctp    with port: this protocol only (default: all three; "any" says so)
+  port <n>                 without it the VIP takes every protocol and port, and keeps the port
+  target_port <n>          port of the pods (default: port)
+  node_port <n>            the service answers on this port of every node address, too
+  nat44|nat66|nat46|nat64  family of clients, then of pods (default: pods have the VIP's family)
+  nat4|nat6                family of the pods alone
+  new_len <n>              slots of the new-connection table, a power of two (default 1024);
+                           10 to 100 for each pod balance well
+  src_ip_sticky            all connections of one client go to one pod
+  masquerade               pods see the node's address as the source
 
 examples:
   ku vip 10.96.0.10 protocol udp port 53 target_port 5353

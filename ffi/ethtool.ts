@@ -1,4 +1,4 @@
-/* /usr/include/linux/{ethtool,sockios}.h: who drives an interface. */
+/* /usr/include/linux/{ethtool,sockios}.h: who drives an interface, with how many queues. */
 
 import { checkErrno, lastErrno, SystemError } from "./errno.ts";
 import { AF_INET, libc, SOCK_CLOEXEC, SOCK_DGRAM } from "./libc.ts";

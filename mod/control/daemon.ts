@@ -22,8 +22,10 @@ import { queuesOf, Steering } from "../xdp/steering.ts";
 import { Attachments } from "./attachments.ts";
 import { Engine } from "./engine.ts";
 import { makeHandlers } from "./handlers.ts";
+import { HostRoutes } from "./host_routes.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Log } from "./log.ts";
+import { serveMetrics } from "./metrics_server.ts";
 import { NamespaceLock } from "./namespace_lock.ts";
 import { Publisher } from "./publisher.ts";
 import { type RpcServer, serveRpc } from "./rpc_server.ts";
@@ -104,6 +106,8 @@ class Daemon {
       deletePair(requests);
       requests.close();
     });
+    const hostRoutes = new HostRoutes(requests, pair.ku0.index, this.#log);
+    this.#onStop("host routes", () => hostRoutes.clear());
     const steering = Steering.load();
     this.#onStop("steering programs", () => {
       steering.detachAll();
@@ -125,6 +129,7 @@ class Daemon {
       steering,
       workers,
       ku0: pair.ku0,
+      hostRoutes,
     });
     const parts = { state, services, attachments, publisher, sessions, workers, mirror, log: this.#log };
     const engine = new Engine(parts);
@@ -136,10 +141,14 @@ class Daemon {
 
     const housekeeping = new Housekeeping({ ...parts, engine, requests });
     this.#onStop("housekeeping", () => housekeeping.stop());
-    const startedSeconds = nowSeconds();
+    const shown = { ...parts, startedSeconds: nowSeconds() };
+    if (options.metrics !== undefined) {
+      const metrics = serveMetrics(options.metrics, shown);
+      this.#onStop("metrics", () => metrics.close());
+    }
     const server = await serveRpc({
       path: options.socket,
-      handlers: makeHandlers({ ...parts, engine, startedSeconds }),
+      handlers: makeHandlers({ ...shown, engine }),
       onInternalError: (method, error) => this.#log.error(`${method} : ${(error as Error).stack ?? error}`),
     });
     this.#onStop("control socket", () => closeServer(server));

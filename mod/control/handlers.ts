@@ -6,6 +6,8 @@
 
 import { decodeBatch, decodeCommand } from "../config/command.ts";
 import { COMMAND_METHODS } from "../config/model.ts";
+import { libbpfVersion } from "../../ffi/libbpf.ts";
+import { type LibraryName, libraryOrigins } from "../../ffi/library.ts";
 import { VERSION } from "../config/version.ts";
 import type { Engine } from "./engine.ts";
 import type { Method, Methods, ShowVersion } from "./protocol.ts";
@@ -55,5 +57,13 @@ function isVerbose(params: unknown): boolean {
 }
 
 function showVersion(): ShowVersion {
-  return { ku: VERSION, deno: Deno.version.deno, v8: Deno.version.v8, libbpf: null, libxdp: null };
+  const { deno, v8 } = Deno.version;
+  const libbpf = `${libbpfVersion()} (${originOf("libbpf.so.1")})`;
+  return { ku: VERSION, deno, v8, libbpf, libxdp: originOf("libxdp.so.1") };
+}
+
+/** "embedded", or the file on the node (whose name has the version: libxdp has no function that tells it). */
+function originOf(name: LibraryName): string {
+  const library = libraryOrigins().find((each) => each.name === name);
+  return library?.path ?? library?.origin ?? "not loaded";
 }

@@ -18,6 +18,7 @@ import type { Mirror } from "../netlink/mirror.ts";
 import type { SettingsMessage, StageRequest } from "../worker/messages.ts";
 import type { Steering } from "../xdp/steering.ts";
 import type { Attachments } from "./attachments.ts";
+import type { HostRoutes } from "./host_routes.ts";
 import { buildRouteTables, nodeAddresses, type RouteTables } from "./route_tables.ts";
 import type { Retired, ServiceTables } from "./service_tables.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
@@ -30,6 +31,7 @@ export interface PublisherParts {
   steering: Steering;
   workers: readonly WorkerHandle[];
   ku0: Link;
+  hostRoutes: HostRoutes;
 }
 
 export class Publisher {
@@ -84,9 +86,9 @@ export class Publisher {
   }
 
   async #publish(): Promise<void> {
-    const { state, services, attachments, mirror, steering, workers, ku0 } = this.#parts;
+    const { state, services, attachments, mirror, steering, workers, ku0, hostRoutes } = this.#parts;
     const retired: Retired = { services: [], pieces: [] };
-    services.sync(state.vips, retired);
+    const vipsChanged = services.sync(state.vips, retired);
     steering.match.remove(services.matchKeys.takeRemoved());
     steering.pods.remove(services.podKeys.takeRemoved());
     this.#routes ??= buildRouteTables(mirror, attachments.slotted(), ku0);
@@ -108,6 +110,7 @@ export class Publisher {
     steering.match.add(services.matchKeys.takeAdded());
     steering.pods.add(services.podKeys.takeAdded());
     steering.setLocals(nodeAddresses(mirror));
+    if (vipsChanged) hostRoutes.sync(new Set([...state.vips.values()].map((vip) => vip.prefix)));
     attachments.activate();
     await this.#free(retired);
   }

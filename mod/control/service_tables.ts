@@ -90,8 +90,8 @@ export class ServiceTables {
     }
   }
 
-  /** Brings the tables to `vips`; what became free is added to `retired`. */
-  sync(vips: ReadonlyMap<string, VipState>, retired: Retired): void {
+  /** Brings the tables to `vips`; what became free is added to `retired`. True if VIPs came or went. */
+  sync(vips: ReadonlyMap<string, VipState>, retired: Retired): boolean {
     let matchChanged = false;
     for (const [key, record] of this.records) {
       if (
@@ -113,11 +113,16 @@ export class ServiceTables {
       this.#update(record, vip, retired);
       this.#buffers = null;
     }
-    if (!matchChanged) return;
-    const entries: MatchEntry[] = [];
-    for (const record of this.records.values()) entries.push(...record.matches);
-    this.#match = MatchTable.build(entries);
+    if (!matchChanged) return false;
+    // Of equal keys the last holds: a VIP that names its protocol comes after one that takes every protocol on the port.
+    const records = [...this.records.values()];
+    const general = (record: ServiceRecord) => record.vip.protocol === null && record.vip.port !== null;
+    this.#match = MatchTable.build([
+      ...records.filter(general).flatMap((record) => record.matches),
+      ...records.filter((record) => !general(record)).flatMap((record) => record.matches),
+    ]);
     this.#buffers = null;
+    return true;
   }
 
   /** The tables as they are now: a copy that nobody writes any more. The same object until something changes. */

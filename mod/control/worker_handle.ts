@@ -12,7 +12,6 @@ import {
   CONTROL_WORDS_BYTES,
   WORD_ACTIVE_GENERATION,
   WORD_FREE_FRAMES,
-  WORD_RUNNING_GENERATION,
   WORD_SENT,
 } from "../worker/control_words.ts";
 import type {
@@ -47,6 +46,10 @@ export class WorkerHandle {
   readonly #words: Int32Array;
   readonly #wakeFd: number;
   readonly #pending = new Map<number, Pending>();
+  /** Who waits for the worker to run a generation. */
+  #awaiting: { generation: number; resolve: () => void }[] = [];
+  /** The generation that the worker said it runs. */
+  #running = 0;
   #nextId = 1;
   #ended = false;
 
@@ -83,10 +86,15 @@ export class WorkerHandle {
       handle.#ended = true;
       for (const pending of handle.#pending.values()) pending.reject(new Error(reason));
       handle.#pending.clear();
+      handle.#release();
       onFatal(reason);
     };
     worker.onmessage = (event: MessageEvent<WorkerReply>) => {
       const reply = event.data;
+      if ("running" in reply) {
+        handle.#running = reply.running;
+        return handle.#release();
+      }
       if ("fatal" in reply) return fail(`worker ${index} : ${reply.fatal}`);
       const pending = handle.#pending.get(reply.id);
       handle.#pending.delete(reply.id);
@@ -120,14 +128,20 @@ export class WorkerHandle {
     signalEventFd(this.#wakeFd);
   }
 
-  /** Resolves when the worker has passed a burst boundary with `generation`. */
-  async running(generation: number): Promise<void> {
-    for (;;) {
-      const current = Atomics.load(this.#words, WORD_RUNNING_GENERATION);
-      if (((current - generation) | 0) >= 0 || this.#ended) return;
-      const wait = Atomics.waitAsync(this.#words, WORD_RUNNING_GENERATION, current, 1000);
-      if (wait.async) await wait.value;
-    }
+  /** Resolves when the worker has passed a burst boundary with `generation`, or has ended. */
+  running(generation: number): Promise<void> {
+    if (this.#hasReached(generation)) return Promise.resolve();
+    return new Promise((resolve) => this.#awaiting.push({ generation, resolve }));
+  }
+
+  #hasReached(generation: number): boolean {
+    return this.#ended || ((this.#running - generation) | 0) >= 0;
+  }
+
+  #release(): void {
+    const reached = this.#awaiting.filter(({ generation }) => this.#hasReached(generation));
+    this.#awaiting = this.#awaiting.filter(({ generation }) => !this.#hasReached(generation));
+    for (const { resolve } of reached) resolve();
   }
 
   /** Sets the counters of ids to zero that are in no table any more. */

@@ -10,17 +10,25 @@
  * @module
  */
 
-import { COUNT_EXTENSIONS, COUNT_MALFORMED, COUNT_TINY_FRAGMENT } from "../metrics/counters.ts";
-import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, icmpIsError } from "../wire/icmp.ts";
-import { ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST, icmpv6IsError } from "../wire/icmpv6.ts";
-import {
-  IPV4_FRAGMENT,
-  IPV4_FRAGMENT_OFFSET_MASK,
-  IPV4_HEADER_BYTES,
-  IPV4_MORE_FRAGMENTS,
-  IPV4_PROTOCOL,
-} from "../wire/ipv4.ts";
-import {
+import * as counters from "../metrics/counters.ts";
+import * as icmp from "../wire/icmp.ts";
+import * as icmpv6 from "../wire/icmpv6.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
+import * as protocols from "../wire/protocol.ts";
+import * as sctp from "../wire/sctp.ts";
+import * as tcp from "../wire/tcp.ts";
+import * as udp from "../wire/udp.ts";
+import type { Context } from "./context.ts";
+import * as contexts from "./context.ts";
+
+// Own constants: see context.ts, "Speed".
+const { COUNT_EXTENSIONS, COUNT_MALFORMED, COUNT_TINY_FRAGMENT } = counters;
+const { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, icmpIsError } = icmp;
+const { ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST, icmpv6IsError } = icmpv6;
+const { IPV4_FRAGMENT, IPV4_FRAGMENT_OFFSET_MASK, IPV4_HEADER_BYTES, IPV4_MORE_FRAGMENTS, IPV4_PROTOCOL } =
+  ipv4;
+const {
   IPV6_EXTENSION_MIN_BYTES,
   IPV6_FRAGMENT_MORE,
   IPV6_FRAGMENT_OFFSET,
@@ -30,8 +38,8 @@ import {
   IPV6_PAYLOAD_LENGTH,
   ipv6ExtensionBytes,
   ipv6IsExtension,
-} from "../wire/ipv6.ts";
-import {
+} = ipv6;
+const {
   IP_PROTOCOL_FRAGMENT,
   IP_PROTOCOL_ICMP,
   IP_PROTOCOL_ICMPV6,
@@ -40,12 +48,11 @@ import {
   IP_PROTOCOL_TCP,
   IP_PROTOCOL_UDP,
   IP_PROTOCOL_UDP_LITE,
-} from "../wire/protocol.ts";
-import { SCTP_HEADER_BYTES } from "../wire/sctp.ts";
-import { TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES } from "../wire/tcp.ts";
-import { UDP_CHECKSUM, UDP_HEADER_BYTES, UDP_LENGTH } from "../wire/udp.ts";
-import {
-  type Context,
+} = protocols;
+const { SCTP_HEADER_BYTES } = sctp;
+const { TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES } = tcp;
+const { UDP_CHECKSUM, UDP_HEADER_BYTES, UDP_LENGTH } = udp;
+const {
   count,
   FRAGMENT_FIRST,
   FRAGMENT_LATER,
@@ -55,7 +62,7 @@ import {
   TRANSPORT_SCTP,
   TRANSPORT_TCP,
   TRANSPORT_UDP,
-} from "./context.ts";
+} = contexts;
 
 /** A packet of a flow: the tuple is the addresses and `ports`. */
 export const PARSED_FLOW = 0;

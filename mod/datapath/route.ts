@@ -8,13 +8,18 @@
  * @module
  */
 
-import {
-  COUNT_PUNT_LOCAL,
-  COUNT_PUNT_NEIGHBOR,
-  COUNT_PUNT_NO_ROUTE,
-  COUNT_PUNT_UNATTACHED,
-} from "../metrics/counters.ts";
-import {
+import * as counters from "../metrics/counters.ts";
+import * as adjacency from "../table/adjacency.ts";
+import * as route from "../table/route.ts";
+import * as ethernet from "../wire/ethernet.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
+import type { Context } from "./context.ts";
+import * as contexts from "./context.ts";
+
+// Own constants: see context.ts, "Speed".
+const { COUNT_PUNT_LOCAL, COUNT_PUNT_NEIGHBOR, COUNT_PUNT_NO_ROUTE, COUNT_PUNT_UNATTACHED } = counters;
+const {
   ADJ_DST_MAC_HIGH,
   ADJ_DST_MAC_LOW,
   ADJ_FLAGS,
@@ -23,19 +28,12 @@ import {
   ADJ_SRC_MAC_HIGH,
   ADJ_SRC_MAC_LOW,
   ADJ_STRIDE,
-} from "../table/adjacency.ts";
-import { ROUTE_LOCAL } from "../table/route.ts";
-import { ETHERNET_HEADER_BYTES, ETHERNET_TYPE, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../wire/ethernet.ts";
-import { IPV4_DST } from "../wire/ipv4.ts";
-import { IPV6_DST } from "../wire/ipv6.ts";
-import {
-  type Context,
-  ROUTE_CACHE_ENTRIES,
-  ROUTE_UNKNOWN,
-  VERDICT_PUNT_IN,
-  VERDICT_PUNT_KU,
-  VERDICT_TX,
-} from "./context.ts";
+} = adjacency;
+const { ROUTE_LOCAL } = route;
+const { ETHERNET_HEADER_BYTES, ETHERNET_TYPE, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } = ethernet;
+const { IPV4_DST } = ipv4;
+const { IPV6_DST } = ipv6;
+const { ROUTE_CACHE_ENTRIES, ROUTE_UNKNOWN, VERDICT_PUNT_IN, VERDICT_PUNT_KU, VERDICT_TX } = contexts;
 
 const CACHE_SHIFT = 32 - Math.log2(ROUTE_CACHE_ENTRIES);
 

@@ -4,14 +4,25 @@
  * @module
  */
 
-import { ADJ_FLAGS, ADJ_MTU, ADJ_RESOLVED, ADJ_SLOT, ADJ_STRIDE } from "../table/adjacency.ts";
-import { ROUTE_LOCAL } from "../table/route.ts";
-import { ETHERTYPE_IPV6 } from "../wire/ethernet.ts";
-import { IPV6_HOP_LIMIT, IPV6_SRC } from "../wire/ipv6.ts";
-import { answerTimeExceeded6, answerTooBig6 } from "./answer6.ts";
-import { type Context, count } from "./context.ts";
-import { completeHalfDone, rewrite6 } from "./rewrite.ts";
-import { adjacency6, countNoWay, puntIn, puntKu, transmit } from "./route.ts";
+import * as adjacency from "../table/adjacency.ts";
+import * as routes from "../table/route.ts";
+import * as ethernet from "../wire/ethernet.ts";
+import * as ipv6 from "../wire/ipv6.ts";
+import * as answer6 from "./answer6.ts";
+import type { Context } from "./context.ts";
+import * as contexts from "./context.ts";
+import * as rewrite from "./rewrite.ts";
+import * as route from "./route.ts";
+
+// Own constants: see context.ts, "Speed".
+const { ADJ_FLAGS, ADJ_MTU, ADJ_RESOLVED, ADJ_SLOT, ADJ_STRIDE } = adjacency;
+const { ROUTE_LOCAL } = routes;
+const { ETHERTYPE_IPV6 } = ethernet;
+const { IPV6_HOP_LIMIT, IPV6_SRC } = ipv6;
+const { answerTimeExceeded6, answerTooBig6 } = answer6;
+const { count } = contexts;
+const { completeHalfDone, rewrite6 } = rewrite;
+const { adjacency6, countNoWay, puntIn, puntKu, transmit } = route;
 
 /**
  * Sends the packet with the tuple opposite to the one at `tupleAt` (9 words) of `words`: a session's reply tuple for a client's

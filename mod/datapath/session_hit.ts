@@ -9,7 +9,18 @@
  * @module
  */
 
-import {
+import * as counters from "../metrics/counters.ts";
+import * as pod from "../table/pod.ts";
+import * as service from "../table/service.ts";
+import type { SessionTable } from "../table/session.ts";
+import * as session from "../table/session.ts";
+import * as tcp from "../wire/tcp.ts";
+import type { Context } from "./context.ts";
+import * as contexts from "./context.ts";
+import * as tcpStates from "./tcp_state.ts";
+
+// Own constants: see context.ts, "Speed".
+const {
   COUNT_SESSION_MOVED,
   COUNT_SESSION_ORPHAN,
   POD_BYTES,
@@ -22,10 +33,10 @@ import {
   SERVICE_NEXT_PACKET,
   SERVICE_REPLY_BYTES,
   SERVICE_REPLY_PACKETS,
-} from "../metrics/counters.ts";
-import { POD_ACTIVE, POD_DRAINING, POD_FLAGS, POD_STRIDE } from "../table/pod.ts";
-import { SERVICE_FLAGS, SERVICE_IN_USE, SERVICE_STRIDE } from "../table/service.ts";
-import {
+} = counters;
+const { POD_ACTIVE, POD_DRAINING, POD_FLAGS, POD_STRIDE } = pod;
+const { SERVICE_FLAGS, SERVICE_IN_USE, SERVICE_STRIDE } = service;
+const {
   SESSION_KIND,
   SESSION_LAST_SEEN,
   SESSION_NOTE,
@@ -33,11 +44,10 @@ import {
   SESSION_SERVICE,
   SESSION_STATE_ESTABLISHED,
   SESSION_STATE_TRANSITORY,
-  type SessionTable,
-} from "../table/session.ts";
-import { TCP_ACK, TCP_RST, TCP_SYN } from "../wire/tcp.ts";
-import { type Context, TRANSPORT_TCP } from "./context.ts";
-import { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } from "./tcp_state.ts";
+} = session;
+const { TCP_ACK, TCP_RST, TCP_SYN } = tcp;
+const { TRANSPORT_TCP } = contexts;
+const { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } = tcpStates;
 
 const NOTE_BITS = 8;
 const NOTE_MASK = 0xff;

@@ -56,7 +56,7 @@ export class OverflowTable {
 
   /** A new, empty table; `seed`: at least four random words. Notes are valid for 40 s until `setTimeout` says otherwise. */
   static create(places: number, addressWords: 1 | 4, seed: Uint32Array, shared = true): OverflowTable {
-    if (places < 1 || places > OVERFLOW_MAX_PLACES || (places & (places - 1)) !== 0) {
+    if (!(places >= 1 && places <= OVERFLOW_MAX_PLACES) || Math.log2(places) % 1 !== 0) {
       throw new RangeError(`overflow places must be a power of two up to ${OVERFLOW_MAX_PLACES}: ${places}`);
     }
     const bytes = OverflowTable.bytesFor(places, addressWords);

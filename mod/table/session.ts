@@ -95,7 +95,7 @@ export class SessionTable {
    * closing 240 s, established 7440 s. RangeError for a number of buckets that is no power of two or too large.
    */
   static create(buckets: number, addressWords: 1 | 4, seed: Uint32Array, shared = true): SessionTable {
-    if (buckets < 1 || buckets > layout.SESSION_MAX_BUCKETS || (buckets & (buckets - 1)) !== 0) {
+    if (!(buckets >= 1 && buckets <= layout.SESSION_MAX_BUCKETS) || Math.log2(buckets) % 1 !== 0) {
       throw new RangeError(
         `session buckets must be a power of two up to ${layout.SESSION_MAX_BUCKETS}: ${buckets}`,
       );

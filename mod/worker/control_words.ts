@@ -9,13 +9,11 @@
 export const WORD_SENT = 0;
 /** Generation to run from the next burst on (control plane writes); the worker has been given its tables before. */
 export const WORD_ACTIVE_GENERATION = 1;
-/** Generation the worker runs (worker writes, at a burst boundary). Older tables are no longer read by it. */
-export const WORD_RUNNING_GENERATION = 2;
 /** Free frames of the worker's UMEM (worker writes, when idle and once a second). */
-export const WORD_FREE_FRAMES = 3;
+export const WORD_FREE_FRAMES = 2;
 /** Bursts with at least one packet (worker writes; wraps). */
-export const WORD_BURSTS = 4;
+export const WORD_BURSTS = 3;
 /** Times the worker went to sleep in poll(2) (worker writes; wraps). */
-export const WORD_SLEEPS = 5;
+export const WORD_SLEEPS = 4;
 
 export const CONTROL_WORDS_BYTES = 16 * 4;

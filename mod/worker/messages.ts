@@ -113,4 +113,9 @@ export type WorkerRequest =
 
 export type WorkerMessage = WorkerRequest & { id: number };
 
-export type WorkerReply = { id: number; result: unknown } | { id: number; error: string } | { fatal: string };
+/** `running`: the worker has passed a burst boundary and reads the tables of this generation only. */
+export type WorkerReply =
+  | { id: number; result: unknown }
+  | { id: number; error: string }
+  | { running: number }
+  | { fatal: string };

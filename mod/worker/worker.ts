@@ -14,7 +14,6 @@ import {
   WORD_ACTIVE_GENERATION,
   WORD_BURSTS,
   WORD_FREE_FRAMES,
-  WORD_RUNNING_GENERATION,
   WORD_SENT,
   WORD_SLEEPS,
 } from "./control_words.ts";
@@ -107,8 +106,8 @@ function burstLoop(own: WorkerState): void {
 /** At a burst boundary: the staged tables take the place of the running ones. */
 function runActiveGeneration(own: WorkerState): void {
   own.runStaged();
-  Atomics.store(own.words, WORD_RUNNING_GENERATION, own.generation);
-  Atomics.notify(own.words, WORD_RUNNING_GENERATION);
+  // NB: a message, not Atomics.notify: the runtime wakes its event loop for the one only.
+  scope.postMessage({ running: own.generation });
 }
 
 /** Frees a share of the expired sessions. */

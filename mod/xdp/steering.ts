@@ -20,6 +20,7 @@ import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_key
 import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
 import { attachXdp, detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
 
+/** Queues of an interface that can have sockets: to receive (QUEUES_PER_SLOT of them at most), and to transmit. */
 export { queuesOf };
 
 const OBJECT_URL = new URL("../../dist/build/steering.bpf.o", import.meta.url);
@@ -134,8 +135,9 @@ export class Steering {
   }
 
   /**
-   * Steers the interface's packets, in place of whatever ku did there before. Without sockets (`setSocket`) nothing is
-   * taken yet. Throws SystemError, and leaves things as they were as far as the kernel allows.
+   * Puts the program on the interface, in place of whatever ku did there before. It takes packets once `update` has
+   * named the interface (and, but in mode tc, once it has sockets). Throws SystemError, and leaves things as they were
+   * as far as the kernel allows.
    */
   attach(link: SteeredLink, mode: SteeringMode): Attachment {
     if (hardwareType(link.name) !== ARPHRD_ETHER) {
@@ -157,7 +159,7 @@ export class Steering {
   #attachBy(link: SteeredLink, attachment: Attachment): Attachment {
     const before = this.#attached.get(link.index);
     let ownsQdisc = before?.ownsQdisc ?? false;
-    this.#writeLink(link, attachment.mode);
+    this.#writeSlot(link, attachment.mode);
     try {
       if (attachment.mode === "tc") {
         ownsQdisc = attachTc(link, this.#object.program("ku_tc"));
@@ -167,7 +169,7 @@ export class Steering {
         detachOwnTc(link.index, true);
       }
     } catch (error) {
-      if (before) this.#writeLink(before.link, before.attachment.mode);
+      if (before) this.#writeSlot(before.link, before.attachment.mode);
       else this.#removeLink(link);
       throw error;
     }
@@ -180,12 +182,16 @@ export class Steering {
     return this.#attached.get(interfaceIndex)?.attachment ?? null;
   }
 
-  /** Takes over a changed MAC, `nat4` or `nat6` of an attached interface. */
+  /** From now on the attached interface's packets are ku's, by this MAC, `nat4` and `nat6`. */
   update(link: SteeredLink): void {
     const attached = this.#attached.get(link.index);
     if (attached === undefined) throw new Error(`Interface ${link.name} is not attached`);
     attached.link = link;
-    this.#writeLink(link, attached.attachment.mode);
+    const value = new DataView(new ArrayBuffer(LINK_BYTES));
+    value.setUint16(0, link.slot, true);
+    value.setUint16(2, flagsOf(link, attached.attachment.mode), true);
+    for (let i = 0; i < 6; i++) value.setUint8(4 + i, link.mac[i]);
+    this.#links.update(keyOf(link.index), new Uint8Array(value.buffer));
   }
 
   /** Stops steering the interface. It may be gone already. */
@@ -255,16 +261,9 @@ export class Steering {
     this.#object.close();
   }
 
-  #writeLink(link: SteeredLink, mode: Attachment["mode"]): void {
-    const flags = (link.nat4 ? LINK_FLAG.nat4 : 0) | (link.nat6 ? LINK_FLAG.nat6 : 0) |
-      (mode === "tc" ? LINK_FLAG.tc : 0) | (mode === "generic" ? LINK_FLAG.generic : 0);
-    const value = new DataView(new ArrayBuffer(LINK_BYTES));
-    value.setUint16(0, link.slot, true);
-    value.setUint16(2, flags, true);
-    for (let i = 0; i < 6; i++) value.setUint8(4 + i, link.mac[i]);
-    const slotValue = Uint32Array.of(link.index, flags);
-    this.#slots.update(keyOf(link.slot), new Uint8Array(slotValue.buffer));
-    this.#links.update(keyOf(link.index), new Uint8Array(value.buffer));
+  #writeSlot(link: SteeredLink, mode: Attachment["mode"]): void {
+    const value = Uint32Array.of(link.index, flagsOf(link, mode));
+    this.#slots.update(keyOf(link.slot), new Uint8Array(value.buffer));
   }
 
   #removeLink(link: SteeredLink): void {
@@ -276,6 +275,11 @@ export class Steering {
     const value = Uint32Array.of(this.#pair?.ku0.index ?? 0, this.#hasNodePorts ? CONF_NODE_PORTS : 0);
     this.#conf.update(FIRST, new Uint8Array(value.buffer));
   }
+}
+
+function flagsOf(link: SteeredLink, mode: Attachment["mode"]): number {
+  return (link.nat4 ? LINK_FLAG.nat4 : 0) | (link.nat6 ? LINK_FLAG.nat6 : 0) |
+    (mode === "tc" ? LINK_FLAG.tc : 0) | (mode === "generic" ? LINK_FLAG.generic : 0);
 }
 
 /** A u32 as a map's key or value. */

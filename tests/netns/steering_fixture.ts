@@ -184,6 +184,7 @@ async function setUp(mode: SteeringMode): Promise<{ steering: Steering; rings: R
   const link = linkOf(UPLINK);
   steering.match.replaceAll([NODE, NODE6]);
   assertEquals(steering.attach(link, mode).mode, mode === "auto" ? "tc" : mode);
+  steering.update(link);
   assert(await pings(), "without a socket everything passes");
   const rings = new Rings(mode);
   steering.setSocket(0, 0, rings.host.fd);

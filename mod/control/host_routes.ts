@@ -1,0 +1,62 @@
+/**
+ * Routes that bring the node's own sockets to the VIPs: `<prefix> dev ku0`, marked with ku's protocol number. What the
+ * kernel routes to ku0 arrives on the rings like any other packet, with slot 0.
+ *
+ * The metric is high: where somebody else has a route to the same prefix, his holds. ku's own routes are left out of
+ * the mirror (`mod/netlink/next_hops.ts`), for they would lead ku to itself.
+ *
+ * @module
+ */
+
+import { MAPPED_BYTES, parsePrefix } from "../config/address.ts";
+import { addRoutes, deleteRoutes, listOwnRoutes, type OwnRoute } from "../netlink/links.ts";
+import type { RequestSocket } from "../netlink/request.ts";
+import type { Log } from "./log.ts";
+
+/** Behind every route that an administrator or a routing daemon is likely to set. */
+const METRIC = 0x6b75;
+
+export class HostRoutes {
+  readonly #socket: RequestSocket;
+  readonly #ifindex: number;
+  readonly #log: Log;
+  /** Prefixes that have a route of ku's. */
+  readonly #present = new Set<string>();
+
+  /** Takes routes that an earlier daemon left away; `ifindex` is ku0's. */
+  constructor(socket: RequestSocket, ifindex: number, log: Log) {
+    this.#socket = socket;
+    this.#ifindex = ifindex;
+    this.#log = log;
+    this.#report(deleteRoutes(socket, listOwnRoutes(socket)));
+  }
+
+  /** Makes `prefixes` (canonical text) the ones that lead to ku0. What the kernel refuses is logged. */
+  sync(prefixes: ReadonlySet<string>): void {
+    const gone = [...this.#present].filter((prefix) => !prefixes.has(prefix));
+    const come = [...prefixes].filter((prefix) => !this.#present.has(prefix));
+    if (gone.length > 0) this.#report(deleteRoutes(this.#socket, gone.map((prefix) => this.#route(prefix))));
+    if (come.length > 0) this.#report(addRoutes(this.#socket, come.map((prefix) => this.#route(prefix))));
+    for (const prefix of gone) this.#present.delete(prefix);
+    for (const prefix of come) this.#present.add(prefix);
+  }
+
+  /** Takes all of them away. */
+  clear(): void {
+    this.sync(new Set());
+  }
+
+  #route(text: string): OwnRoute {
+    const { family, bytes, length } = parsePrefix(text)!;
+    return {
+      address: family === 4 ? bytes.slice(MAPPED_BYTES) : bytes,
+      prefixLength: length,
+      ifindex: this.#ifindex,
+      metric: METRIC,
+    };
+  }
+
+  #report(results: readonly (Error | null)[]): void {
+    for (const error of results) if (error !== null) this.#log.warn(`host route : ${error.message}`);
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Golden frames: bytes made by scapy 2.5.0 (another implementation), used both ways: what they say is read with the accessors,
+ * and the same said again must give the same bytes.
+ *
+ * Each stands under the scapy expression that made it; E = Ether(dst='02:00:00:00:00:01', src='02:00:00:00:00:02').
+ */
+
+function hex(text: string): Uint8Array {
+  return Uint8Array.from(text.match(/../g)!, (pair) => parseInt(pair, 16));
+}
+
+/**
+ * E/Dot1Q(vlan=100,prio=1)/IP(src='10.0.0.9',dst='10.96.0.1',id=0x1234,flags='DF',ttl=63,tos=0x10)/TCP(sport=40000,dport=80,
+ * seq=0x01020304,ack=0,flags='S',window=64240,options=[('MSS',1460),('NOP',None),('WScale',7)])
+ */
+export const GOLDEN_TCP_VLAN = hex(
+  "02000000000102000000000281002064080045100030123440003f06151b0a0000090a6000019c40005001020304000000007002faf0d4270000020405b4" +
+    "01030307",
+);
+
+/** E/IP(src='192.0.2.1',dst='198.51.100.7',id=7,ttl=64,options=[IPOption(b'\x94\x04\x00\x00')])/UDP(sport=5353,dport=53)/b'hello' */
+export const GOLDEN_UDP_OPTIONS = hex(
+  "020000000001020000000002080046000025000700004011f980c0000201c63364079404000014e90035000dbaa768656c6c6f",
+);
+
+/**
+ * E/IPv6(src='2001:db8::9',dst='2001:db8:1::1',hlim=61,tc=0xb8,fl=0x12345)/IPv6ExtHdrHopByHop(options=[PadN(optdata=b'\0'*4)])/
+ * IPv6ExtHdrDestOpt(options=[PadN(optdata=b'\0'*4)])/UDP(sport=1000,dport=2000)/b'odd'
+ */
+export const GOLDEN_UDP6_EXTENSIONS = hex(
+  "02000000000102000000000286dd6b812345001b003d20010db800000000000000000000000920010db80001000000000000000000013c00010400000000" +
+    "110001040000000003e807d0000bc53e6f6464",
+);
+
+/**
+ * E/IP(src='203.0.113.1',dst='10.0.0.9',id=1,ttl=255)/ICMP(type=3,code=4,nexthopmtu=1300)/IP(src='10.0.0.9',dst='10.96.0.1',id=2,
+ * ttl=60,len=1500,proto=6)/b'\x9c\x40\x00\x50\x01\x02\x03\x04'
+ */
+export const GOLDEN_FRAGMENTATION_NEEDED = hex(
+  "02000000000102000000000208004500003800010000ff0175b9cb0071010a0000090304575100000514450005dc000200003c0664b10a0000090a600001" +
+    "9c40005001020304",
+);
+
+/**
+ * E/IPv6(src='2001:db8::1',dst='2001:db8::9',hlim=64)/ICMPv6PacketTooBig(mtu=1300)/IPv6(src='2001:db8::9',dst='2001:db8:1::1',
+ * plen=1440,hlim=60,nh=6)/b'\x9c\x40\x00\x50\x01\x02\x03\x04'
+ */
+export const GOLDEN_PACKET_TOO_BIG = hex(
+  "02000000000102000000000286dd6000000000383a4020010db800000000000000000000000120010db80000000000000000000000090200350d00000514" +
+    "6000000005a0063c20010db800000000000000000000000920010db80001000000000000000000019c40005001020304",
+);
+
+/**
+ * E/IP(src='10.0.0.9',dst='10.96.0.1',id=3,ttl=64)/SCTP(sport=40000,dport=3868,tag=0)/SCTPChunkInit(init_tag=0x01020304,a_rwnd=65536,
+ * n_out_streams=1,n_in_streams=1,init_tsn=0x05060708)
+ */
+export const GOLDEN_SCTP_INIT = hex(
+  "02000000000102000000000208004500003400030000408465da0a0000090a6000019c400f1c000000006849e4a101000014010203040001000000010001" +
+    "05060708",
+);
+
+/** E/ARP(op=1,hwsrc='02:00:00:00:00:02',psrc='10.0.0.9',pdst='10.0.0.1') */
+export const GOLDEN_ARP = hex(
+  "020000000001020000000002080600010800060400010200000000020a0000090000000000000a000001",
+);
+
+/** E/IPv6(src='fe80::2',dst='ff02::1:ff00:1',hlim=255)/ICMPv6ND_NS(tgt='fe80::1')/ICMPv6NDOptSrcLLAddr(lladdr='02:00:00:00:00:02') */
+export const GOLDEN_NEIGHBOR_SOLICITATION = hex(
+  "02000000000102000000000286dd6000000000203afffe800000000000000000000000000002ff0200000000000000000001ff00000187007a9700000000" +
+    "fe8000000000000000000000000000010101020000000002",
+);
+
+/** E/IPv6(src='2001:db8::9',dst='2001:db8:1::1')/IPv6ExtHdrFragment(offset=185,m=1,id=0xdeadbeef,nh=17)/(b'x'*16) */
+export const GOLDEN_FRAGMENT6 = hex(
+  "02000000000102000000000286dd6000000000182c4020010db800000000000000000000000920010db8000100000000000000000001110005c9deadbeef" +
+    "78787878787878787878787878787878",
+);
+
+/** E/IP(src='10.0.0.9',dst='10.96.0.1',id=9)/ICMP(type=8,id=0x77,seq=5)/b'abcde' */
+export const GOLDEN_ECHO = hex(
+  "020000000001020000000002080045000021000900004001666a0a0000090a6000010800cdbc007700056162636465",
+);
