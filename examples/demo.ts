@@ -16,6 +16,8 @@ import { POD_WEB_PORT, VIP } from "../tests/netns/harness/service.ts";
 
 const CONFIG = new URL("./demo.yaml", import.meta.url).pathname;
 const REQUESTS = 60;
+const QUERIES = 200;
+const QUERIES_AT_ONCE = 10;
 const BODY_BYTES = 8 << 20;
 const SESSIONS_SHOWN = 10;
 
@@ -42,7 +44,7 @@ function check(holds: boolean, what: string): void {
 }
 
 function indent(text: string): string {
-  return text.trimEnd().split("\n").map((line) => `  ${line}`).join("\n");
+  return text.trimEnd().split("\n").map((line) => `  ${line}`.trimEnd()).join("\n");
 }
 
 /** How often each pod answered, as bars. */
@@ -88,11 +90,13 @@ async function web(ground: Ground, servers: WebServer[]): Promise<void> {
 
 async function dns(ground: Ground): Promise<void> {
   headline(
-    `client: ${REQUESTS} × dig @${VIP} who.ku.test TXT, each a UDP flow of its own (pod3 has half the weight)`,
+    `client: ${QUERIES} × dig @${VIP} who.ku.test TXT, each a UDP flow of its own (pod3 has half the weight)`,
   );
   const from = ground.client.namespace;
   const answers: string[] = [];
-  for (let n = 0; n < REQUESTS; n++) answers.push(await whoAnswers(from, VIP));
+  while (answers.length < QUERIES) {
+    answers.push(...await Promise.all(Array.from({ length: QUERIES_AT_ONCE }, () => whoAnswers(from, VIP))));
+  }
   const counts = chart(ground.pods.map((pod) => pod.name), answers);
   check(counts.size === 3 && [...counts.values()].every((count) => count > 0), "all three pods answered");
 
@@ -133,7 +137,7 @@ async function shows(daemon: Daemon): Promise<void> {
     `ku counted ${tcp.counters.firstPacket} TCP connections of ${connections}`,
   );
   const queries = udp.counters.firstPacket + udp.counters.nextPacket;
-  check(queries === REQUESTS + 10, `ku counted ${queries} queries of ${REQUESTS + 10}`);
+  check(queries === QUERIES + 10, `ku counted ${queries} queries of ${QUERIES + 10}`);
 }
 
 async function hold(ground: Ground, daemon: Daemon): Promise<void> {
@@ -164,7 +168,12 @@ async function demo(everything: AsyncDisposableStack): Promise<void> {
   for (const pod of ground.pods) await startDns(ground, pod);
   console.log("  nginx and dnsmasq run in every pod");
   headline("node: ku run --config examples/demo.yaml");
-  const daemon = everything.use(await Daemon.start(ground, { words: ["--config", CONFIG] }));
+  const daemon = everything.use(await Daemon.start(ground, { words: ["--config", CONFIG], quiet: true }));
+  everything.defer(() => {
+    if (failures.length > 0) {
+      console.log(`\nku run said:\n${indent(daemon.process.stdout + daemon.process.stderr)}`);
+    }
+  });
   console.log(`  it answers, process ${daemon.process.pid}`);
 
   await web(ground, servers);

@@ -89,6 +89,8 @@ export class SystemError extends Error {
   override readonly name = "SystemError";
   /** Errno's name. */
   readonly code: string;
+  /** What the user can do; "" when nothing is known. */
+  readonly advice: string;
 
   /**
    * `call`: what was attempted, as it follows "Cannot". `errno`: positive. `object`: on what. `remedy`: what the user
@@ -102,6 +104,7 @@ export class SystemError extends Error {
       `Cannot ${call} ${object}: ${code}${meaning ? ` (${meaning})` : ""}${advice ? `, ${advice}` : ""}`,
     );
     this.code = code;
+    this.advice = advice;
   }
 }
 

@@ -90,6 +90,32 @@ int ku_ring(struct xdp_md *ctx)
 	return bpf_redirect_map(&ku_xsks, ctx->rx_queue_index % KU_QUEUES_PER_SLOT, XDP_DROP);
 }
 
+/*
+ * Can the ports be read without pulling? So it is for all that a TCP or UDP socket sends, and it has to stay so:
+ * a packet whose head was made anew cannot be coalesced by the receiver (net/core/skbuff.c skb_try_coalesce
+ * wants a page), which costs bystanders' bulk transfers a good tenth.
+ */
+static __always_inline bool ports_are_linear(void *data, void *end, __be16 type)
+{
+	__u32 at = ETH_HLEN;
+	__u8 protocol;
+
+	if (data + ETH_HLEN + sizeof(struct ipv6hdr) > end)
+		return false;
+	if (type == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + ETH_HLEN;
+
+		protocol = ip->protocol;
+		at += ip->ihl * 4;
+	} else {
+		protocol = ((struct ipv6hdr *)(data + ETH_HLEN))->nexthdr;
+		at += sizeof(struct ipv6hdr);
+	}
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != PROTOCOL_SCTP)
+		return false;
+	return data + at + 8 <= end;
+}
+
 SEC("tc")
 int ku_tc(struct __sk_buff *skb)
 {
@@ -114,7 +140,8 @@ int ku_tc(struct __sk_buff *skb)
 
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
-	if (data + KU_LINEAR_BYTES > end && skb->len > (__u32)(end - data)) {
+	if (!ports_are_linear(data, end, skb->protocol) && data + KU_LINEAR_BYTES > end &&
+	    skb->len > (__u32)(end - data)) {
 		if (bpf_skb_pull_data(skb, skb->len < KU_LINEAR_BYTES ? skb->len : KU_LINEAR_BYTES))
 			return TC_ACT_UNSPEC;
 		data = (void *)(long)skb->data;

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { SystemError } from "../../ffi/errno.ts";
 import { ConfigError } from "../config/model.ts";
 import { loadConfig } from "../config/file.ts";
 import type { RunOptions } from "../config/run_options.ts";
@@ -46,11 +47,18 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     log.info(`ready : ku ${VERSION}, pid ${Deno.pid}, socket ${options.socket}`);
     const reason = await Promise.race([stopped, daemon.failed]);
     log.info(`stopping : ${reason}`);
+  } catch (error) {
+    throw error instanceof SystemError ? configErrorOf(error) : error;
   } finally {
     await daemon.stop();
   }
   // A thread of the runtime may still sit in a system call; nothing of ours is left to wait for.
   Deno.exit(daemon.failure === null ? 0 : 1);
+}
+
+/** A system call's refusal in the form of all messages to the user. */
+function configErrorOf({ call, object, code, advice }: SystemError): ConfigError {
+  return new ConfigError(`cannot ${call}`, `${object} (${code})`, advice || "see the kernel's log (`dmesg`)");
 }
 
 /** Resolves with its name when SIGTERM or SIGINT arrives. */

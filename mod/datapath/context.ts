@@ -82,10 +82,13 @@ export const FRAGMENT_NONE = 0;
 export const FRAGMENT_FIRST = 1;
 export const FRAGMENT_LATER = 2;
 
-/** Destinations whose adjacency a worker remembers; direct-mapped. A power of two. */
-export const ROUTE_CACHE_ENTRIES = 4096;
-/** Value of a cache place that holds nothing. Below every result of RouteTable. */
-export const ROUTE_UNKNOWN = -9;
+/** Destinations whose next hop a worker remembers, in each family; direct-mapped, a power of two. */
+export const HOP_ENTRIES = 2048;
+/** Words of a cached hop; route.ts names the columns. */
+export const HOP4_STRIDE = 8;
+export const HOP6_STRIDE = 16;
+/** Value all over a row that holds nothing. Below every result of RouteTable. */
+export const HOP_UNKNOWN = -9;
 
 /** ICMP errors a worker may send each second (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)). */
 export const ERRORS_PER_SECOND = 10_000;
@@ -122,10 +125,8 @@ export class Context {
   /** An address of some interface of the node; 0 = none has one. */
   anyIp4 = 0;
   readonly anyIp6 = new Int32Array(4);
-  readonly routeKeys4 = new Int32Array(ROUTE_CACHE_ENTRIES);
-  readonly routeValues4 = new Int32Array(ROUTE_CACHE_ENTRIES).fill(ROUTE_UNKNOWN);
-  readonly routeKeys6 = new Int32Array(ROUTE_CACHE_ENTRIES * 4);
-  readonly routeValues6 = new Int32Array(ROUTE_CACHE_ENTRIES).fill(ROUTE_UNKNOWN);
+  readonly hops4 = new Int32Array(HOP_ENTRIES * HOP4_STRIDE).fill(HOP_UNKNOWN);
+  readonly hops6 = new Int32Array(HOP_ENTRIES * HOP6_STRIDE).fill(HOP_UNKNOWN);
 
   // Time.
   /** Seconds; the worker sets it once per burst. */

@@ -20,11 +20,11 @@ import * as icmpError4 from "./icmp_error4.ts";
 import * as icmpError6 from "./icmp_error6.ts";
 import * as newConnection from "./new_connection.ts";
 import * as parse from "./parse.ts";
-import * as send4s from "./send4.ts";
-import * as send6s from "./send6.ts";
+import * as sends4 from "./send4.ts";
+import * as sends6 from "./send6.ts";
 import * as sessionHit from "./session_hit.ts";
 
-// Own constants: see context.ts, "Speed".
+// Own constants: see "Speed" in context.ts.
 const { COUNT_FRAGMENT_NOT_MINE, COUNT_NOT_MINE, COUNT_OTHER_WORKER, COUNT_UNTRACKED_REPLY } = counters;
 const { IF_NAT4_IN, IF_NAT6_IN } = interfaces;
 const { SESSION_LAST_SEEN, SESSION_ORIGINAL, SESSION_POD, SESSION_REPLY4, SESSION_REPLY6, SESSION_SERVICE } =
@@ -36,8 +36,8 @@ const { translateError4 } = icmpError4;
 const { translateError6 } = icmpError6;
 const { connect4, connect6 } = newConnection;
 const { parse4, parse6, PARSED_BAD, PARSED_ERROR, PARSED_FLOW, PARSED_FRAGMENT } = parse;
-const { puntUntouched4, send4 } = send4s;
-const { puntUntouched6, send6 } = send6s;
+const { puntUntouched4, send4 } = sends4;
+const { puntUntouched6, send6 } = sends6;
 const { countReply, followOriginal, followReply } = sessionHit;
 
 /** Processes the IPv4 packet at byte `l3` of the context's frame; returns the verdict. */

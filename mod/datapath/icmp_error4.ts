@@ -43,7 +43,7 @@ import { IP_PROTOCOL_ICMP, IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } 
 import { type Context, count, drop } from "./context.ts";
 import { QUOTED_TRANSPORT_BYTES, rewriteQuotedTransport, REWRITTEN_TRANSPORT_BYTES } from "./quote.ts";
 import { stepTtl, swapPorts } from "./rewrite.ts";
-import { adjacency4, routeOwn4 } from "./route.ts";
+import { hop4, HOP_ADJACENCY, routeOwn4 } from "./route.ts";
 import { puntUntouched4 } from "./send4.ts";
 
 /** Translates the parsed ICMP error, whose header is at `c.l4`, and sends it on; or leaves it to the kernel. */
@@ -127,7 +127,7 @@ function sendError4(c: Context, quote: number, protocol: number): number {
   const l3 = c.l3;
   const tuple = c.tuple4;
   // No error is made about an error, so one whose TTL runs out just ends.
-  const local = adjacency4(c, tuple[0]) === ROUTE_LOCAL;
+  const local = c.hops4[hop4(c, tuple[0]) + HOP_ADJACENCY] === ROUTE_LOCAL;
   if (!local && view.getUint8(l3 + IPV4_TTL) <= 1) return drop(c, COUNT_ERROR_SUPPRESSED);
   const peer = view.getInt32(quote + IPV4_DST);
   rewriteQuote4(c, quote, protocol, tuple);

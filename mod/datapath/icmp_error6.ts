@@ -40,7 +40,7 @@ import {
 import { type Context, count, drop } from "./context.ts";
 import { QUOTED_TRANSPORT_BYTES, rewriteQuotedTransport, REWRITTEN_TRANSPORT_BYTES } from "./quote.ts";
 import { swapPorts } from "./rewrite.ts";
-import { adjacency6, routeOwn6 } from "./route.ts";
+import { hop6, HOP_ADJACENCY, routeOwn6 } from "./route.ts";
 import { puntUntouched6 } from "./send6.ts";
 
 /** Translates the parsed ICMPv6 error, whose header is at `c.l4`, and sends it on; or leaves it to the kernel. */
@@ -138,7 +138,7 @@ function sendError6(c: Context, quote: number, quotedL4: number, protocol: numbe
   const l3 = c.l3;
   const tuple = c.original;
   // No error is made about an error, so one whose hop limit runs out just ends.
-  const local = adjacency6(c, tuple, 0) === ROUTE_LOCAL;
+  const local = c.hops6[hop6(c, tuple, 0) + HOP_ADJACENCY] === ROUTE_LOCAL;
   const hopLimit = view.getUint8(l3 + IPV6_HOP_LIMIT);
   if (!local && hopLimit <= 1) return drop(c, COUNT_ERROR_SUPPRESSED);
   const fromPeer = equalAddresses(view, l3 + IPV6_SRC, quote + IPV6_DST);

@@ -13,7 +13,7 @@ import { SERVICE_FLAGS, SERVICE_HOST_VIP, SERVICE_STRIDE } from "../table/servic
 import { ICMP_ECHO_REQUEST } from "../wire/icmp.ts";
 import { ICMPV6_ECHO_REQUEST } from "../wire/icmpv6.ts";
 import { type Context, FRAGMENT_NONE, TRANSPORT_ECHO, TRANSPORT_OTHER } from "./context.ts";
-import { adjacency4, adjacency6 } from "./route.ts";
+import { hop4, hop6, HOP_ADJACENCY } from "./route.ts";
 
 export const NO_SERVICE = -1;
 /** An echo request that ku answers itself. */
@@ -31,8 +31,9 @@ export function matchService4(c: Context, destination: number): number {
   if (c.transport === TRANSPORT_ECHO) {
     return whoAnswersEcho(c, c.match.find4(destination, PROTOCOL_ANY_SERVICE, 0));
   }
-  if (c.transport === TRANSPORT_OTHER || adjacency4(c, destination) !== ROUTE_LOCAL) return NO_SERVICE;
-  return c.match.findNodePort(c.protocol, port);
+  if (c.transport === TRANSPORT_OTHER) return NO_SERVICE;
+  const local = c.hops4[hop4(c, destination) + HOP_ADJACENCY] === ROUTE_LOCAL;
+  return local ? c.match.findNodePort(c.protocol, port) : NO_SERVICE;
 }
 
 /** Service id of the IPv6 destination in words 4…7 of `tuple`, NO_SERVICE or ANSWER_ECHO. */
@@ -44,8 +45,9 @@ export function matchService6(c: Context, tuple: Int32Array): number {
   if (c.transport === TRANSPORT_ECHO) {
     return whoAnswersEcho(c, find6(c.match, tuple, PROTOCOL_ANY_SERVICE, 0));
   }
-  if (c.transport === TRANSPORT_OTHER || adjacency6(c, tuple, 4) !== ROUTE_LOCAL) return NO_SERVICE;
-  return c.match.findNodePort(c.protocol, port);
+  if (c.transport === TRANSPORT_OTHER) return NO_SERVICE;
+  const local = c.hops6[hop6(c, tuple, 4) + HOP_ADJACENCY] === ROUTE_LOCAL;
+  return local ? c.match.findNodePort(c.protocol, port) : NO_SERVICE;
 }
 
 function find6(match: MatchTable, tuple: Int32Array, protocol: number, port: number): number {

@@ -22,7 +22,7 @@ import * as udp from "../wire/udp.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
 
-// Own constants: see context.ts, "Speed".
+// Own constants: see "Speed" in context.ts.
 const { COUNT_EXTENSIONS, COUNT_MALFORMED, COUNT_TINY_FRAGMENT } = counters;
 const { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, icmpIsError } = icmp;
 const { ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST, icmpv6IsError } = icmpv6;

@@ -40,7 +40,7 @@ import {
   VERDICT_TX,
 } from "./context.ts";
 import { receive4, receive6 } from "./flow.ts";
-import { clearRouteCache, puntIn } from "./route.ts";
+import { clearHops, puntIn } from "./route.ts";
 
 export {
   type ProcessorOptions,
@@ -100,7 +100,7 @@ export class Processor {
     c.interfaces = tables.interfaces.words;
     c.stamp = tables.generation & 0xffffff;
     findAnyAddress(c);
-    clearRouteCache(c);
+    clearHops(c);
   }
 
   /** Goes over to other session tables: their contents have been carried over (`SessionTable.copyFrom`). */

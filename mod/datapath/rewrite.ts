@@ -22,7 +22,7 @@ import * as sctp from "../wire/sctp.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
 
-// Own constants: see context.ts, "Speed".
+// Own constants: see "Speed" in context.ts.
 const { COUNT_CHECKSUM_COMPLETED } = counters;
 const { checksumUpdate16, fold, sumBytes } = checksum;
 const { IPV4_CHECKSUM, IPV4_DST, IPV4_SRC, IPV4_TTL } = ipv4;

@@ -19,7 +19,7 @@ import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
 import * as tcpStates from "./tcp_state.ts";
 
-// Own constants: see context.ts, "Speed".
+// Own constants: see "Speed" in context.ts.
 const {
   COUNT_SESSION_MOVED,
   COUNT_SESSION_ORPHAN,

@@ -15,10 +15,9 @@
  */
 
 import { IF_IP4, IF_IP6, IF_STRIDE } from "../table/interface.ts";
-import { ADJ_SLOT, ADJ_STRIDE } from "../table/adjacency.ts";
 import { SESSION_REPLY_TAKEN, type SessionTable } from "../table/session.ts";
 import { type Context, count, TRANSPORT_OTHER } from "./context.ts";
-import { adjacency4, adjacency6 } from "./route.ts";
+import { hop4, hop6, HOP_SLOT } from "./route.ts";
 import { COUNT_PORT_CHANGED } from "../metrics/counters.ts";
 
 /** `insertSession`: no source port could be found. */
@@ -96,7 +95,7 @@ export function useNodeSource4(c: Context): boolean {
   const reply = c.reply;
   let address = c.tables.settings.ip4SrcAddress | 0;
   if (address === 0) {
-    const slot = egressSlot(c, adjacency4(c, reply[3]));
+    const slot = c.hops4[hop4(c, reply[3]) + HOP_SLOT];
     if (slot >= 0) address = c.interfaces[slot * IF_STRIDE + IF_IP4] | 0;
   }
   if (address === 0) address = c.anyIp4;
@@ -112,7 +111,7 @@ export function useNodeSource6(c: Context): boolean {
   const configured = c.tables.settings.ip6SrcAddress;
   for (let i = 0; i < 4; i++) reply[4 + i] = configured[i];
   if (isSet(reply)) return true;
-  const slot = egressSlot(c, adjacency6(c, reply, 0));
+  const slot = c.hops6[hop6(c, reply, 0) + HOP_SLOT];
   if (slot >= 0) {
     for (let i = 0; i < 4; i++) reply[4 + i] = c.interfaces[slot * IF_STRIDE + IF_IP6 + i] | 0;
     if (isSet(reply)) return true;
@@ -123,8 +122,4 @@ export function useNodeSource6(c: Context): boolean {
 
 function isSet(reply: Int32Array): boolean {
   return (reply[4] | reply[5] | reply[6] | reply[7]) !== 0;
-}
-
-function egressSlot(c: Context, adjacency: number): number {
-  return adjacency < 0 ? -1 : c.adjacencies[adjacency * ADJ_STRIDE + ADJ_SLOT];
 }

@@ -16,7 +16,7 @@
 import * as session from "../table/session.ts";
 import * as tcp from "../wire/tcp.ts";
 
-// Own constants: see context.ts, "Speed".
+// Own constants: see "Speed" in context.ts.
 const { SESSION_STATE_CLOSING, SESSION_STATE_ESTABLISHED, SESSION_STATE_TRANSITORY } = session;
 const { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } = tcp;
 

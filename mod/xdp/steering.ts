@@ -12,7 +12,7 @@
  */
 
 import { SystemError } from "../../ffi/errno.ts";
-import { driverOf, queuesOf } from "../../ffi/ethtool.ts";
+import { driverOf, queuesOf, setTransmitChecksumOffload } from "../../ffi/ethtool.ts";
 import { ARPHRD_ETHER, hardwareType, type InterfaceName, listInterfaces } from "../../ffi/if.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { BpfObject } from "./bpf_object.ts";
@@ -116,10 +116,12 @@ export class Steering {
   }
 
   /**
-   * Attaches the pair's programs: ku0 takes back what the worker sends, ku1 gives everything to its sockets. Returns
-   * how ku1 does. Throws SystemError.
+   * Attaches the pair's programs: ku0 takes back what the worker sends, ku1 gives everything to its sockets. What goes
+   * by way of ku0 has its checksums completed by the kernel, which is faster at it. Returns how ku1 is attached.
+   * Throws SystemError.
    */
   setPair(ku0: InterfaceName, ku1: InterfaceName): "native" | "generic" {
+    setTransmitChecksumOffload(ku0.name, false);
     attachTc(ku0, this.#object.program("ku_host"));
     let mode: "native" | "generic" = "native";
     try {
@@ -254,6 +256,11 @@ export class Steering {
   /** The kernel gets them again. Closing the socket does the same. */
   clearSocket(slot: number, queue: number): void {
     this.#xsks.delete(keyOf(slot * QUEUES_PER_SLOT + queue));
+  }
+
+  /** Descriptor of one of the programs, for test runs (BPF_PROG_TEST_RUN). */
+  programFd(name: "ku_xdp" | "ku_tc" | "ku_ring" | "ku_host"): number {
+    return this.#object.program(name);
   }
 
   /** Closes the maps and programs. What is attached stays attached. */

@@ -286,8 +286,7 @@ Deno.test("the socket: private, one daemon each, a dead daemon's replaced", asyn
   });
   await using third = await Daemon.start(ground, { config });
   await fetchUrl(ground.client.namespace, `http://${VIP}/who`);
-  third.process.signal("SIGTERM");
-  assertEquals((await third.process.ended()).code, 0);
+  await third.end("SIGTERM");
   assertEquals(await exists(third.socket), false);
   await t.step("bad configuration files end `ku run` with one line", async () => {
     for (

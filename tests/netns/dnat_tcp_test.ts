@@ -89,7 +89,7 @@ async function manyAtOnce(ground: Ground, servers: WebServer[]): Promise<void> {
   for (const [index, server] of servers.entries()) {
     known.add(await server.addBlob("small", 100 + index, SMALL_BODY_BYTES));
   }
-  // The servers give 256 KiB a second and connection, so all 200 are open together.
+  // The servers give 128 KiB a second and connection, so all 200 are open together.
   const directory = `${ground.directory}/many`;
   await fetchAtOnce(ground.client.namespace, `http://${VIP}/slow/small`, 200, directory);
   const found = new Set<string>();

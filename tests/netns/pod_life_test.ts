@@ -98,14 +98,15 @@ async function added(daemon: Daemon, ground: Ground, client: Sockets): Promise<v
 
 async function drained(daemon: Daemon, ground: Ground, client: Sockets): Promise<void> {
   const held = await flowAt(client, "pod2", 21_000);
-  await daemon.ku(`pod ${VIP}/32 protocol udp port ${WHO_PORT} ${ground.pods[1].address} weight 0`);
+  const { address } = ground.pods[1];
+  const show = async () => (await daemon.vip(WHO_PORT, "udp")).pods.find((pod) => pod.address === address)!;
+  const { weight } = await show();
+  await daemon.ku(`pod ${VIP}/32 protocol udp port ${WHO_PORT} ${address} weight 0`);
   assertEquals(names(await spread(client, 21_500, 30)), ["pod1", "pod3"]);
   assertEquals(parseIdentity((await held.ask("still there", TARGET)).text).pod, "pod2");
-  const shown = (await daemon.vip(WHO_PORT, "udp")).pods.find((pod) =>
-    pod.address === ground.pods[1].address
-  );
-  assertEquals([shown?.weight, shown?.buckets], [0, 0]);
-  await daemon.ku(`pod ${VIP}/32 protocol udp port ${WHO_PORT} ${ground.pods[1].address} weight 100`);
+  const shown = await show();
+  assertEquals([shown.weight, shown.buckets, shown.state], [0, 0, "draining"]);
+  await daemon.ku(`pod ${VIP}/32 protocol udp port ${WHO_PORT} ${address} weight ${weight}`);
   assertEquals(names(await spread(client, 21_600, 30)), ["pod1", "pod2", "pod3"]);
 }
 

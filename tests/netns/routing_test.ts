@@ -191,6 +191,7 @@ async function otherWayThere(ground: Ground, client: Sockets, servers: WebServer
   for (let n = 0; n < 8; n++) await download(ground.client, digests);
   for (const [index, pod] of others.entries()) {
     assertGreater(await received(pod, "eth1"), before[index] + 2, `packets to ${pod.name} the other way`);
+    await ground.node.ip(`route del ${pod.address}/32`);
   }
 }
 

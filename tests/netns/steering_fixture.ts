@@ -1,196 +1,33 @@
 /*
  * Runs inside of the node's namespace that steering_test.ts made: one scenario, named by the first argument, with the
- * steering programs and AF_XDP sockets of mod/xdp and a few lines here in the place of the worker. Exits 0 when all
+ * steering programs and AF_XDP sockets of mod/xdp and steering_rings.ts in the place of the worker. Exits 0 when all
  * is as it should be.
  */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { SystemError } from "../../ffi/errno.ts";
 import { driverOf } from "../../ffi/ethtool.ts";
 import { interfaceIndex, interfaceName, listInterfaces } from "../../ffi/if.ts";
 import { openLibrary } from "../../ffi/library.ts";
 import { cString } from "../../ffi/memory.ts";
-import { PollSet } from "../../ffi/poll.ts";
 import { XskSocket } from "../../mod/xdp/socket.ts";
-import { ownProgramsOn, type SteeredLink, Steering, type SteeringMode } from "../../mod/xdp/steering.ts";
-import type { SteeringKey } from "../../mod/xdp/steering_keys.ts";
+import { ownProgramsOn, Steering, type SteeringMode } from "../../mod/xdp/steering.ts";
 import { Umem } from "../../mod/xdp/umem.ts";
-
-const [scenario, client] = Deno.args;
-const UPLINK = "n0";
-const SLOT = 7;
-const FRAME_BYTES = 4096;
-const RING_SIZE = 256;
-const ALL = { protocol: 0, port: 0 };
-/** The node's own address in ku's hands: the kernel answers its pings when they are given back, and else nobody. */
-const NODE = ip4Key("10.77.0.1", ALL);
-const NODE6 = ip6Key("fd77::1", ALL);
-
-function ip4Key(address: string, of: { protocol: number; port: number }, prefixLength = 128): SteeringKey {
-  const bytes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...address.split(".").map(Number)];
-  return { address: Uint8Array.from(bytes), prefixLength, ...of };
-}
-
-/** "fd77::1" and its like: groups before and after one "::". */
-function ip6Key(address: string, of: { protocol: number; port: number }, prefixLength = 128): SteeringKey {
-  const [head, tail] = address.split("::").map((part) => part === "" ? [] : part.split(":"));
-  const groups = [...head, ...new Array(8 - head.length - tail.length).fill("0"), ...tail];
-  const bytes = groups.flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]);
-  return { address: Uint8Array.from(bytes), prefixLength, ...of };
-}
-
-async function run(command: string, ...args: string[]): Promise<{ success: boolean; text: string }> {
-  const { success, stdout, stderr } = await new Deno.Command(command, { args }).output();
-  return { success, text: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
-}
-
-async function ip(...args: string[]): Promise<void> {
-  const { success, text } = await run("ip", ...args);
-  assert(success, `ip ${args.join(" ")}: ${text}`);
-}
-
-/** Whether the client gets an answer to a ping within a second. */
-async function pings(address = "10.77.0.1", ...options: string[]): Promise<boolean> {
-  const args = ["netns", "exec", client, "ping", "-c1", "-W1", ...options, address];
-  return (await run("ip", ...args)).success;
-}
-
-async function offloadsOf(namespace: string, name: string): Promise<string> {
-  return (await run("ip", "netns", "exec", namespace, "ethtool", "-k", name)).text;
-}
-
-function linkOf(name: string, flags: Partial<SteeredLink> = {}): SteeredLink {
-  const text = Deno.readTextFileSync(`/sys/class/net/${name}/address`).trim();
-  const mac = Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
-  return { name, index: interfaceIndex(name), slot: SLOT, mac, nat4: false, nat6: false, ...flags };
-}
-
-/** A worker of a few lines: one socket that receives, one that only transmits, and a pool of frames. */
-class Rings {
-  readonly umem = Umem.create(1024, FRAME_BYTES);
-  readonly host: XskSocket;
-  readonly port: XskSocket;
-  readonly #free: number[] = [];
-  #sent = 0;
-  readonly #poll = new PollSet();
-
-  constructor(mode: SteeringMode) {
-    for (let i = 0; i < this.umem.frameCount; i++) this.#free.push(i * FRAME_BYTES);
-    const options = { queue: 0, ringSize: RING_SIZE, zeroCopy: true };
-    this.host = XskSocket.open(this.umem, { interfaceName: "ku1", receive: true, ...options });
-    this.port = XskSocket.open(this.umem, { interfaceName: UPLINK, receive: mode !== "tc", ...options });
-    this.#poll.set([this.host.fd, this.port.fd]);
-    this.refill();
-  }
-
-  refill(): void {
-    for (const socket of [this.host, this.port]) {
-      for (
-        let count = socket.completion.peek(RING_SIZE);
-        count > 0;
-        count = socket.completion.peek(RING_SIZE)
-      ) {
-        for (let i = 0; i < count; i++) this.#free.push(socket.completion.frameAddr(i) & -FRAME_BYTES);
-        socket.completion.release(count);
-      }
-    }
-    for (const socket of [this.host, this.port]) {
-      const count = Math.min(socket.fill.reserve(RING_SIZE), this.#free.length);
-      for (let i = 0; i < count; i++) socket.fill.write(i, this.#free.pop()!);
-      if (count > 0) socket.fill.submit(count);
-    }
-  }
-
-  send(socket: XskSocket, at: number, length: number): void {
-    assertEquals(socket.tx.reserve(1), 1);
-    socket.tx.write(0, at, length);
-    socket.tx.submit(1);
-    assertEquals(socket.kick(), 0);
-    this.#sent++;
-  }
-
-  /**
-   * Gives every packet steered here to `handle` until `done` is settled; what it does not send is dropped. Returns how
-   * many there were, without what the stack of ku0 itself sends (router solicitations and the like).
-   */
-  async pump<T>(done: Promise<T>, handle: (at: number, length: number) => void): Promise<[T, number]> {
-    let settled = false, packets = 0;
-    done.finally(() => settled = true);
-    while (!settled) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      this.#poll.wait(1);
-      for (const socket of [this.host, this.port]) {
-        const count = socket.rx.peek(64);
-        for (let i = 0; i < count; i++) {
-          const at = socket.rx.frameAddr(i), sent = this.#sent;
-          if (this.umem.view.getUint16(at) !== 0x3333) {
-            handle(at, socket.rx.lengthBytes(i));
-            packets++;
-          }
-          if (this.#sent === sent) this.#free.push(at & -FRAME_BYTES);
-        }
-        if (count > 0) socket.rx.release(count);
-      }
-      this.refill();
-    }
-    return [await done, packets];
-  }
-
-  /** Puts an 802.1Q tag in front of the frame. */
-  tag(at: number, tci: number): number {
-    this.umem.bytes.copyWithin(at - 4, at, at + 12);
-    this.umem.view.setUint32(at + 8, (0x8100 << 16 | tci) >>> 0);
-    return at - 4;
-  }
-
-  setDestination(at: number, mac: Uint8Array): void {
-    this.umem.bytes.set(mac, at);
-  }
-
-  /** Turns an ICMP echo request over IPv4 (MACs, addresses, type) into its answer. */
-  answerEcho(at: number): void {
-    const { bytes, view } = this.umem;
-    const swap = (a: number, b: number, length: number) => {
-      const first = bytes.slice(a, a + length);
-      bytes.copyWithin(a, b, b + length);
-      bytes.set(first, b);
-    };
-    swap(at, at + 6, 6);
-    swap(at + 26, at + 30, 4);
-    assertEquals(view.getUint8(at + 34), 8);
-    view.setUint8(at + 34, 0);
-    const sum = view.getUint16(at + 36) + 0x0800; // the type went from 8 to 0
-    view.setUint16(at + 36, (sum & 0xffff) + (sum >>> 16));
-  }
-
-  close(): void {
-    // Every frame is in a ring or free; the kernel may hold one or two for itself (net/xdp/xsk_buff_pool.c free_list).
-    const left = [...this.host.close(), ...this.port.close()].map((at) => at & -FRAME_BYTES);
-    const frames = new Set([...left, ...this.#free]);
-    assertEquals(frames.size, left.length + this.#free.length, "a frame in two places");
-    assert(frames.size >= this.umem.frameCount - 4, `${frames.size} frames of ${this.umem.frameCount}`);
-    this.umem.close();
-  }
-}
-
-/** Pair, programs and sockets, steering all packets for the node's own addresses. */
-async function setUp(mode: SteeringMode): Promise<{ steering: Steering; rings: Rings; link: SteeredLink }> {
-  await ip("link", "add", "ku0", "address", "02:6b:75:00:00:00", "type", "veth", "peer", "name", "ku1");
-  await ip("link", "set", "ku0", "up");
-  await ip("link", "set", "ku1", "up");
-  const steering = Steering.load();
-  const named = (name: string) => ({ name, index: interfaceIndex(name) });
-  assertEquals(steering.setPair(named("ku0"), named("ku1")), "native");
-  const link = linkOf(UPLINK);
-  steering.match.replaceAll([NODE, NODE6]);
-  assertEquals(steering.attach(link, mode).mode, mode === "auto" ? "tc" : mode);
-  steering.update(link);
-  assert(await pings(), "without a socket everything passes");
-  const rings = new Rings(mode);
-  steering.setSocket(0, 0, rings.host.fd);
-  if (mode !== "tc") steering.setSocket(SLOT, 0, rings.port.fd);
-  return { steering, rings, link };
-}
+import {
+  ALL,
+  client,
+  ip,
+  keyOf,
+  linkOf,
+  NODE,
+  offloadsOf,
+  pings,
+  run,
+  setUp,
+  SLOT,
+  UPLINK,
+} from "./steering_rings.ts";
+import { decidesAlike } from "./steering_verdicts.ts";
 
 async function steersAndGivesBack(mode: SteeringMode): Promise<void> {
   const { steering, rings, link } = await setUp(mode);
@@ -255,20 +92,20 @@ async function matchesFragmentsAndPrefixes(): Promise<void> {
   const big = ["-s", "4000", "-M", "dont"];
   assertEquals(await count("10.77.0.1", ...big), 3, "all fragments");
   assertEquals(await count("fd77::1", "-s", "4000"), 3, "of IPv6 too");
-  steering.match.replaceAll([ip4Key("10.77.0.1", { protocol: 6, port: 80 })]);
+  steering.match.replaceAll([keyOf("10.77.0.1", { protocol: 6, port: 80 })]);
   assertEquals(await count("10.77.0.1"), 1, "echo requests to a service's address");
-  steering.match.replaceAll([ip4Key("10.77.0.0", ALL, 96 + 30), ip6Key("fd77::", ALL, 126)]);
+  steering.match.replaceAll([keyOf("10.77.0.0", ALL, 30), keyOf("fd77::", ALL, 126)]);
   assertEquals(await count("10.77.0.1"), 1, "a prefix");
   assertEquals(await count("10.77.0.3"), 1, "all of it");
   assertEquals(await count("fd77::1"), 1);
   assertEquals(await count("10.77.0.5"), 0, "and nothing beside it");
-  steering.match.replaceAll([ip4Key("10.77.0.0", { protocol: 6, port: 80 }, 96 + 30)]);
+  steering.match.replaceAll([keyOf("10.77.0.0", { protocol: 6, port: 80 }, 30)]);
   assertEquals(await count("10.77.0.1"), 0, "echo requests to a prefix with a port are not ku's");
   assertEquals(await count("fd77::1"), 0);
 
   // What pods send back, on interfaces with `nat4 in` only.
   steering.match.replaceAll([]);
-  steering.pods.replaceAll([ip4Key("10.77.0.2", ALL), ip6Key("fd77::2", ALL)]);
+  steering.pods.replaceAll([keyOf("10.77.0.2", ALL), keyOf("fd77::2", ALL)]);
   assertEquals(await count("10.77.0.1"), 0, "not without the flag");
   steering.update(linkOf(UPLINK, { nat4: true }));
   assertEquals(await count("10.77.0.1"), 1, "a pod's packet");
@@ -437,13 +274,13 @@ async function refusesBadSockets(): Promise<void> {
   assertEquals(interfaceName(interfaceIndex(UPLINK)), UPLINK);
   assertEquals(interfaceName(99999), null);
   assert(listInterfaces().some(({ name }) => name === UPLINK));
-  await assertRejects(() => Deno.readTextFile("/sys/class/net/none"));
 }
 
 const SCENARIOS: Record<string, () => Promise<void>> = {
   "steers-tc": () => steersAndGivesBack("tc"),
   "steers-native": () => steersAndGivesBack("native"),
   "steers-generic": () => steersAndGivesBack("generic"),
+  "verdicts": decidesAlike,
   "matches": matchesFragmentsAndPrefixes,
   "strangers": leavesStrangersAlone,
   "adopts": adoptsAndSwitches,
@@ -455,4 +292,4 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   "sockets": refusesBadSockets,
 };
 
-await SCENARIOS[scenario]();
+await SCENARIOS[Deno.args[0]]();

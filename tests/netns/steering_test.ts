@@ -50,6 +50,8 @@ Deno.test("Steering in mode native does the same", () => inNamespaces("steers-na
 Deno.test("Steering in mode generic does the same", () => inNamespaces("steers-generic"));
 Deno.test("Steering matches fragments, prefixes, pods and node ports, and nothing else", () =>
   inNamespaces("matches"));
+Deno.test("ku_xdp and ku_tc decide alike, and as the rules say, over packets of every kind", () =>
+  inNamespaces("verdicts"));
 Deno.test("Steering leaves other people's programs, filters and qdiscs alone", () =>
   inNamespaces("strangers"));
 Deno.test("Steering adopts what an earlier ku left, in whatever mode, and removes leftovers", () =>

@@ -73,6 +73,8 @@ export interface DaemonOptions {
   binary?: string;
   socket?: string;
   env?: Record<string, string>;
+  /** Keep its log to itself also when the test ends without having stopped it. */
+  quiet?: boolean;
 }
 
 let configurations = 0;
@@ -85,6 +87,7 @@ export class Daemon implements AsyncDisposable {
     readonly process: Process,
     readonly socket: string,
     readonly before: readonly string[],
+    readonly quiet: boolean,
   ) {}
 
   /** Starts the daemon and waits until it answers. Throws with its words when it ends instead. */
@@ -112,6 +115,7 @@ export class Daemon implements AsyncDisposable {
       new Process("ku run", command, { env: options.env }),
       socket,
       before,
+      options.quiet ?? false,
     );
     try {
       await until("an answer of ku run", async () => {
@@ -187,9 +191,9 @@ export class Daemon implements AsyncDisposable {
     return this.#json("node", "counters");
   }
 
-  /** SIGTERM: exit code 0 within the deadline, and the namespace is as it was before the start, the socket gone. */
-  async stop(): Promise<void> {
-    this.process.signal("SIGTERM");
+  /** Ends it by a signal; exit code 0 within the deadline. `stop` looks at what is left as well. */
+  async end(signal: "SIGTERM" | "SIGINT"): Promise<void> {
+    this.process.signal(signal);
     const status = await this.process.ended(10_000);
     this.#stopped = true;
     assertEquals({ code: status.code, signal: status.signal, stderr: this.#complaints() }, {
@@ -197,6 +201,11 @@ export class Daemon implements AsyncDisposable {
       signal: null,
       stderr: "",
     });
+  }
+
+  /** SIGTERM: exit code 0 within the deadline, and the namespace is as it was before the start, the socket gone. */
+  async stop(): Promise<void> {
+    await this.end("SIGTERM");
     assertEquals(differences(this.before, await footprint(this.node)), [], "left behind after SIGTERM");
     assertEquals(await exists(this.socket), false, `${this.socket} left behind after SIGTERM`);
   }
@@ -221,7 +230,7 @@ export class Daemon implements AsyncDisposable {
     this.#stopped = true;
     await this.process[Symbol.asyncDispose]();
     const said = (this.process.stdout + this.process.stderr).trim();
-    if (said !== "") console.error(`--- ku run said:\n${said.slice(-4000)}\n---`);
+    if (said !== "" && !this.quiet) console.error(`--- ku run said:\n${said.slice(-4000)}\n---`);
   }
 }
 
@@ -235,7 +244,7 @@ export function assertOneLine(what: string, result: RunResult, code: 1 | 2): voi
     lines: 1,
     said: result.stderr,
   });
-  assertMatch(result.stderr, code === 1 ? /^ku: .+ : .+, .+\n$/ : /^usage: ku .+\n$/i, what);
+  assertMatch(result.stderr, code === 1 ? /^ku: .+: .+, .+\n$/ : /^usage: ku .+\n$/i, what);
   assertEquals(/\s+at .*:\d+:\d+/.test(result.stderr), false, `a stack trace: ${result.stderr}`);
 }
 

@@ -33,7 +33,7 @@ http {
     listen ${port} backlog=1024; listen [::]:${port} ipv6only=on backlog=1024;
     root ${directory}/root;
     location = /who { default_type text/plain; return 200 "${name} $remote_addr $remote_port\\n"; }
-    location /slow/ { alias ${directory}/root/; limit_rate 256k; }
+    location /slow/ { alias ${directory}/root/; limit_rate 128k; }
     location /upload/ { dav_methods PUT; }
   }
 }

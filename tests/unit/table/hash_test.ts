@@ -27,11 +27,11 @@ function spread(hashes: number[], shift: number): { most: number; used: number }
   return { most: Math.max(...loads), used: loads.filter((load) => load > 0).length };
 }
 
-/** 4096 values into 1024 buckets: mean 4, nearly all used (e^-4 = 1.8 % empty), none above 16 or so. */
+/** 4096 values into 1024 buckets, mean 4: chance leaves 19 of them empty (e^-4) and seldom puts more than 16 into one. */
 function assertSpread(name: string, hashes: number[]): void {
   for (const shift of [0, 10, 22]) {
     const { most, used } = spread(hashes, shift);
-    assert(most <= 20 && used >= 980, `${name}, bits from ${shift}: most ${most}, used ${used}`);
+    assert(most <= 24 && used >= 960, `${name}, bits from ${shift}: most ${most}, used ${used}`);
   }
 }
 
@@ -171,6 +171,6 @@ Deno.test("flowHash4, flowHash6, sourceHash4, sourceHash6, mix32 keep their valu
       sourceHash6(tuple, 0),
       mix32(1),
     ],
-    [0, 0, 0, 0, 0],
+    [-567135796, 24206853, -1803679501, 2099455136, 1364076727],
   );
 });
