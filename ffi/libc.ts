@@ -204,6 +204,7 @@ export const MFD_CLOEXEC = 1;
 // mmap(2), madvise(2)
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
+export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_ANONYMOUS = 0x20;
 export const MADV_HUGEPAGE = 14;

@@ -1,5 +1,5 @@
 /*
- * Memory outside the JavaScript heap: anonymous mappings, and views of what C gives a pointer to.
+ * Memory outside the JavaScript heap: mappings, and views of what C gives a pointer to.
  *
  * Rule: a view is made once and kept. NB: nothing stops a view from being used after its memory is gone, and that is a
  * crash, not an exception: whoever unmaps drops the views first.
@@ -16,6 +16,7 @@ import {
   MADV_POPULATE_WRITE,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
+  MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
 } from "./libc.ts";
@@ -27,9 +28,9 @@ if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) {
 const MAP_FAILED = 0xffffffffffffffffn;
 const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 
-/** An anonymous private mapping. */
+/** Mapped memory. */
 export interface Mapping {
-  /** Its first byte; aligned to a huge page when it is at least that long, else to a page. */
+  /** Its first byte; aligned to a page, and to a huge page when `mapMemory` made it and it is at least that long. */
   readonly pointer: Deno.PointerObject;
   /** All of it. */
   readonly buffer: ArrayBuffer;
@@ -55,6 +56,16 @@ export function mapMemory(lengthBytes: number): Mapping {
     buffer: viewOf(pointer, lengthBytes),
     unmap: () => void libc.munmap(start, mappedBytes),
   };
+}
+
+/** The first `lengthBytes` bytes of what `fd` stands for, shared with all that map it. Throws SystemError, which names `name`. */
+export function mapShared(fd: number, lengthBytes: number, name: string): Mapping {
+  const mappedBytes = BigInt(lengthBytes);
+  const pointer = libc.mmap(null, mappedBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0n);
+  if (pointer === null || addressOf(pointer) === MAP_FAILED) {
+    throw new SystemError("map memory of", lastErrno(), name);
+  }
+  return { pointer, buffer: viewOf(pointer, lengthBytes), unmap: () => void libc.munmap(pointer, mappedBytes) };
 }
 
 /** The `lengthBytes` bytes from `pointer` on, as an ArrayBuffer. No copy. */

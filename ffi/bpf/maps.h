@@ -5,7 +5,8 @@
  *
  * Addresses are 16 bytes; IPv4 is ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2),
  * so one key and one lookup serve both families. Ports are big-endian, all
- * other numbers host order. Programs only read; user space only writes.
+ * other numbers host order. Programs only read; user space only writes, and
+ * what workers write for themselves (ku_filter) they write into mapped memory.
  */
 #ifndef KU_MAPS_H
 #define KU_MAPS_H
@@ -20,6 +21,8 @@
 #define KU_MAX_KEYS 262144
 #define KU_MAX_LOCALS 4096
 #define KU_MAX_LENGTHS 32 /* distinct prefix lengths of one family, hosts apart */
+#define KU_PAGE_WORDS 1024      /* words of an element of ku_filter, a power of two */
+#define KU_FILTER_PAGES 1024    /* elements with counters, likewise */
 
 /* ku_link.flags and ku_slot.flags */
 #define KU_LINK_NAT4_IN 1 /* IPv4 pods answer from here */
@@ -62,6 +65,10 @@ struct ku_slot {
 struct ku_lengths {
 	__u32 count;
 	__u8 plen[KU_MAX_LENGTHS]; /* longest first */
+};
+
+struct ku_page {
+	__u32 words[KU_PAGE_WORDS];
 };
 
 struct ku_conf {
@@ -122,6 +129,20 @@ struct { /* the node's own addresses: node ports are served on these */
 	__uint(key_size, 16);
 	__uint(value_size, 4);
 } ku_locals SEC(".maps");
+
+/*
+ * Which answers of pods are awaited: element 0 begins with the key of the hash (match.h), the others hold 2^20
+ * counters of sessions by the hash of their reply tuple. One piece of memory to those that map it, laid out in
+ * mod/table/filter.ts. Pages, because Linux 5.15 allows a value of 4 MiB at most and would give each of 2^20
+ * elements eight bytes.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 + KU_FILTER_PAGES);
+	__type(key, __u32);
+	__type(value, struct ku_page);
+} ku_filter SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -4,9 +4,14 @@
  *
  * ku's are: packets for a VIP (host, then prefixes) or a node port; what a pod
  * sends back, on interfaces with `nat4`/`nat6 in`; ICMP errors that quote a
- * packet ku has translated. A bystander costs one failed lookup of its
- * destination, one per prefix length in use, and one of its source on a
- * `nat in` interface.
+ * packet ku has translated. A pod's packet is sent back if it comes from where a
+ * service leads to (ku_pods) and answers a session (ku_filter): what answers a
+ * connection to the pod itself, and what the pod begins, is a bystander's. Of
+ * later fragments and quotes the ports or the direction are unknown; for these
+ * ku_pods alone decides, and the worker gives back what is not its own.
+ *
+ * A bystander costs one failed lookup of its destination, one per prefix length
+ * in use, and a look into the filter on a `nat in` interface.
  */
 #ifndef KU_MATCH_H
 #define KU_MATCH_H
@@ -136,6 +141,42 @@ __noinline int ku_pod_holds(const struct ku_packet *packet, int side)
 	return holds(&ku_pods, &key, kind, packet->protocol, port);
 }
 
+static __always_inline __u32 hash_halves(const __u32 *key, __u32 word)
+{
+	return key[0] * (word & 0xffff) + key[1] * (word >> 16);
+}
+
+/*
+ * May the packet answer a session? Its tuple's counter in ku_filter; no for certain, yes perhaps. The hash is the
+ * workers', who count (mod/table/filter.ts, keyedHash6 of mod/table/hash.ts): a secret odd multiplier for each half
+ * word of the tuple, the sum spread by the finalizer of MurmurHash3.
+ */
+__noinline int ku_session_holds(const struct ku_packet *packet)
+{
+	struct ku_page *first, *page;
+	__u32 index = 0, hash;
+
+	if (!packet)
+		return 0;
+	first = bpf_map_lookup_elem(&ku_filter, &index);
+	if (!first)
+		return 0;
+	hash = first->words[0] * packet->protocol;
+#pragma unroll
+	for (int i = 0; i < 4; i++) {
+		hash += hash_halves(&first->words[1 + 2 * i], bpf_ntohl(packet->source[i]));
+		hash += hash_halves(&first->words[9 + 2 * i], bpf_ntohl(packet->destination[i]));
+	}
+	hash += first->words[17] * bpf_ntohs(packet->destination_port);
+	hash += first->words[18] * bpf_ntohs(packet->source_port);
+	hash = (hash ^ (hash >> 16)) * 0x85ebca6b;
+	hash = (hash ^ (hash >> 13)) * 0xc2b2ae35;
+	hash ^= hash >> 16;
+	index = 1 + hash / KU_PAGE_WORDS % KU_FILTER_PAGES;
+	page = bpf_map_lookup_elem(&ku_filter, &index);
+	return page && page->words[hash % KU_PAGE_WORDS];
+}
+
 /*
  * An ICMP error is ku's when it quotes a packet on its way to a pod (the sender knows it by the VIP) or
  * one that left with the VIP as its source (the pod knows it by its own address). `packet` is overwritten.
@@ -152,10 +193,7 @@ static __always_inline bool quote_is_ours(void *data, void *end, struct ku_packe
 	       ku_prefix_holds(packet, SIDE_SOURCE);
 }
 
-/*
- * The packet whose IP header is `at` bytes from `data`, EtherType `type`, on an interface with `link_flags`.
- * (A known session would be looked up here, after parse_packet, by the tuple in `packet`.)
- */
+/* The packet whose IP header is `at` bytes from `data`, EtherType `type`, on an interface with `link_flags`. */
 static __always_inline bool packet_is_ours(void *data, void *end, __u32 at, __be16 type, __u16 link_flags)
 {
 	struct ku_packet packet = {};
@@ -166,8 +204,11 @@ static __always_inline bool packet_is_ours(void *data, void *end, __u32 at, __be
 		return quote_is_ours(data, end, &packet);
 	if (ku_service_holds(&packet, SIDE_DESTINATION) || ku_prefix_holds(&packet, SIDE_DESTINATION))
 		return true;
-	return (link_flags & (packet.is_ip6 ? KU_LINK_NAT6_IN : KU_LINK_NAT4_IN)) &&
-	       ku_pod_holds(&packet, SIDE_SOURCE);
+	if (!(link_flags & (packet.is_ip6 ? KU_LINK_NAT6_IN : KU_LINK_NAT4_IN)))
+		return false;
+	if (packet.kind != KIND_FRAGMENT && !ku_session_holds(&packet))
+		return false;
+	return ku_pod_holds(&packet, SIDE_SOURCE);
 }
 
 #endif

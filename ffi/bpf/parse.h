@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Reading a packet as far as steering needs it: addresses, protocol, ports.
+ * As in the worker, the asker's identifier stands for its port in an ICMP echo.
  *
  * Rule: whatever is malformed, cut short or unusual is not ours (-1) and goes
  * on to the kernel. Works on directly accessible bytes, the same for XDP and
@@ -28,8 +29,11 @@
 #define PROTOCOL_AH 51
 #define PROTOCOL_SCTP 132
 
+#define ICMP_ECHO_REPLY 0
+#define ICMP6_ECHO_REPLY 129
+
 enum ku_kind {
-	KIND_PORTS,    /* a protocol with ports, or one without any: ports 0 */
+	KIND_PORTS,    /* a protocol with ports, or one without any: ports 0; an ICMP echo reply */
 	KIND_FRAGMENT, /* a later fragment: ports are unknown */
 	KIND_ECHO,     /* ICMP echo request */
 	KIND_ERROR,    /* ICMP error; the quoted packet begins at `inner_at` */
@@ -99,6 +103,10 @@ static __always_inline int parse_transport(void *data, void *end, __u32 at, stru
 		if ((void *)(type + 8) > end)
 			return -1;
 		packet->kind = packet->is_ip6 ? icmp6_kind(*type) : icmp4_kind(*type);
+		if (packet->kind == KIND_ECHO)
+			packet->source_port = *(__be16 *)(type + 4);
+		else if (*type == (packet->is_ip6 ? ICMP6_ECHO_REPLY : ICMP_ECHO_REPLY))
+			packet->destination_port = *(__be16 *)(type + 4);
 		packet->inner_at = at + 8;
 	}
 	return 0;

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { Counters, INTERFACE_CAPACITY } from "../metrics/counters.ts";
+import type { Counters } from "../metrics/counters.ts";
 import type { AdjacencyTable } from "../table/adjacency.ts";
 import type { InterfaceTable } from "../table/interface.ts";
 import type { MatchTable } from "../table/match.ts";
@@ -201,9 +201,4 @@ export function count(c: Context, reason: number): void {
 export function drop(c: Context, reason: number): number {
   c.nodeCounters[reason]++;
   return VERDICT_DROP;
-}
-
-/** Slot under which an interface is counted. */
-export function countedSlot(slot: number): number {
-  return slot < INTERFACE_CAPACITY ? slot : 0;
 }

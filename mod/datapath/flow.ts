@@ -117,7 +117,7 @@ function findForeignReply(
     if (entry < 0) continue;
     if (foreign[SESSION_LAST_SEEN] !== c.now) other.words[entry + SESSION_LAST_SEEN] = c.now;
     count(c, COUNT_OTHER_WORKER);
-    countReply(c, foreign[SESSION_SERVICE], foreign[SESSION_POD]);
+    countReply(c, foreign[SESSION_SERVICE], foreign[SESSION_POD], c.end - c.l3);
     c.foundAt = SESSION_ORIGINAL;
     return foreign;
   }
@@ -126,7 +126,7 @@ function findForeignReply(
   const entry = overflow.find(c.protocol, c.now);
   if (entry < 0) return null;
   count(c, COUNT_UNTRACKED_REPLY);
-  countReply(c, overflow.words[entry + SESSION_SERVICE], overflow.words[entry + SESSION_POD]);
+  countReply(c, overflow.words[entry + SESSION_SERVICE], overflow.words[entry + SESSION_POD], c.end - c.l3);
   c.foundAt = entry + SESSION_ORIGINAL;
   return overflow.words;
 }

@@ -31,7 +31,6 @@ import {
 import {
   Context,
   count,
-  countedSlot,
   drop,
   type ProcessorOptions,
   type SessionViews,
@@ -40,6 +39,7 @@ import {
   VERDICT_TX,
 } from "./context.ts";
 import { receive4, receive6 } from "./flow.ts";
+import { known4, NOT_KNOWN } from "./known4.ts";
 import { clearHops, puntIn } from "./route.ts";
 
 export {
@@ -103,7 +103,7 @@ export class Processor {
     clearHops(c);
   }
 
-  /** Goes over to other session tables: their contents have been carried over (`SessionTable.copyFrom`). */
+  /** Goes over to other session tables: their contents have been carried over (`moveSessions`). */
   setSessions(sessions: SessionViews): void {
     const c = this.#context;
     c.sessions4 = sessions.sessions4;
@@ -118,25 +118,31 @@ export class Processor {
    */
   process(at: number, length: number, inSlot: number, frameEnd: number): number {
     const c = this.#context;
+    let verdict = known4(c, at, length, inSlot);
+    if (verdict !== NOT_KNOWN) return verdict;
     c.at = c.outAt = at;
     c.length = c.outLength = length;
     c.limit = at + length;
     c.inSlot = c.outSlot = inSlot;
     c.frameEnd = frameEnd;
     c.inFlags = c.interfaces[inSlot * IF_STRIDE + IF_FLAGS] | 0;
-    const counters = c.interfaceCounters;
-    const rx = countedSlot(inSlot) * INTERFACE_COUNTERS;
-    counters[rx + INTERFACE_RX_PACKETS]++;
-    counters[rx + INTERFACE_RX_BYTES] += length;
-    const verdict = receive(c, at, length);
-    if (verdict === VERDICT_TX) {
-      const tx = countedSlot(c.outSlot) * INTERFACE_COUNTERS;
-      counters[tx + INTERFACE_TX_PACKETS]++;
-      counters[tx + INTERFACE_TX_BYTES] += c.outLength;
-    } else {
-      counters[rx + (verdict === VERDICT_DROP ? INTERFACE_DROPS : INTERFACE_PUNTS)]++;
-    }
+    verdict = receive(c, at, length);
+    countInterfaces(c, verdict);
     return verdict;
+  }
+}
+
+function countInterfaces(c: Context, verdict: number): void {
+  const counters = c.interfaceCounters;
+  const rx = c.inSlot * INTERFACE_COUNTERS;
+  counters[rx + INTERFACE_RX_PACKETS]++;
+  counters[rx + INTERFACE_RX_BYTES] += c.length;
+  if (verdict === VERDICT_TX) {
+    const tx = c.outSlot * INTERFACE_COUNTERS;
+    counters[tx + INTERFACE_TX_PACKETS]++;
+    counters[tx + INTERFACE_TX_BYTES] += c.outLength;
+  } else {
+    counters[rx + (verdict === VERDICT_DROP ? INTERFACE_DROPS : INTERFACE_PUNTS)]++;
   }
 }
 

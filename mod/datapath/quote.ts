@@ -6,19 +6,16 @@
  * @module
  */
 
-import { fold } from "../wire/checksum.ts";
 import { ICMP_CHECKSUM, ICMP_ID } from "../wire/icmp.ts";
 import { IP_PROTOCOL_ICMPV6, IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } from "../wire/protocol.ts";
 import { TCP_CHECKSUM } from "../wire/tcp.ts";
 import { UDP_CHECKSUM } from "../wire/udp.ts";
+import { SUM_ZERO, updatedChecksum } from "./rewrite.ts";
 
 /** What is needed of a quote's transport header: its ports, or type and identifier. */
 export const QUOTED_TRANSPORT_BYTES = 8;
 /** How far behind the quoted IP header a rewriting may reach: past TCP's checksum. */
 export const REWRITTEN_TRANSPORT_BYTES = 20;
-
-/** A multiple of 0xffff, so zero in one's complement, above every sum that is subtracted from it. */
-const ZERO = 0xffff * 32;
 
 /**
  * Writes ports, or the identifier of an `echo`, into the quoted transport header at `l4`, and carries its checksum along as far as
@@ -36,7 +33,7 @@ export function rewriteQuotedTransport(
   after: number,
 ): void {
   let checksumAt = 0;
-  let difference = ZERO - before + after;
+  let difference = SUM_ZERO - before + after;
   if (protocol === IP_PROTOCOL_TCP || protocol === IP_PROTOCOL_UDP || protocol === IP_PROTOCOL_SCTP) {
     const old = view.getInt32(l4);
     view.setInt32(l4, ports);
@@ -48,12 +45,11 @@ export function rewriteQuotedTransport(
     const old = view.getUint16(l4 + ICMP_ID);
     view.setUint16(l4 + ICMP_ID, id);
     checksumAt = l4 + ICMP_CHECKSUM;
-    if (protocol !== IP_PROTOCOL_ICMPV6) difference = ZERO; // ICMP's checksum does not cover addresses
+    if (protocol !== IP_PROTOCOL_ICMPV6) difference = SUM_ZERO; // ICMP's checksum does not cover addresses
     difference += id - old;
   }
   if (checksumAt === 0 || checksumAt + 2 > end) return;
   const field = view.getUint16(checksumAt);
   if (field === 0 && protocol === IP_PROTOCOL_UDP) return;
-  const checksum = fold((field ^ 0xffff) + difference) ^ 0xffff;
-  view.setUint16(checksumAt, checksum === 0 && protocol === IP_PROTOCOL_UDP ? 0xffff : checksum);
+  view.setUint16(checksumAt, updatedChecksum(field, difference, protocol === IP_PROTOCOL_UDP));
 }

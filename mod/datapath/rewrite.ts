@@ -32,10 +32,11 @@ const { FRAGMENT_NONE, TRANSPORT_ECHO, TRANSPORT_OTHER, TRANSPORT_SCTP, TRANSPOR
   contexts;
 
 /** A multiple of 0xffff, so zero in one's complement, above every sum that is subtracted from it. */
-const ZERO = 0xffff * 32;
+export const SUM_ZERO = 0xffff * 32;
+const ZERO = SUM_ZERO;
 
 /** Sum of the halves of an int32. */
-function halves(word: number): number {
+export function halves(word: number): number {
   return (word >>> 16) + (word & 0xffff);
 }
 
@@ -102,23 +103,40 @@ export function rewriteTransport(c: Context, before: number, after: number, port
   const view = c.view;
   const at = c.checksumAt;
   const field = view.getUint16(at);
+  const udp = transport === TRANSPORT_UDP;
   view.setInt32(c.l4, ports);
-  if (field === 0 && transport === TRANSPORT_UDP) return;
+  if (field === 0 && udp) return;
   if (c.fragment === FRAGMENT_NONE && field === fold(before + c.protocol + c.pseudoLength)) {
     return complete(c, after);
   }
-  const sum = (field ^ 0xffff) + ZERO - before + after - halves(c.ports) + halves(ports);
-  const checksum = fold(sum) ^ 0xffff;
-  view.setUint16(at, checksum === 0 && transport === TRANSPORT_UDP ? 0xffff : checksum);
+  const difference = ZERO - before + after - halves(c.ports) + halves(ports);
+  view.setUint16(at, updatedChecksum(field, difference, udp));
 }
 
-/** Computes the transport checksum from nothing. `addresses`: sum of the packet's (new) addresses. */
+/** A transport checksum after what it covers changed by `difference` (a sum, not negative). UDP never sends 0. */
+export function updatedChecksum(field: number, difference: number, udp: boolean): number {
+  const checksum = fold((field ^ 0xffff) + difference) ^ 0xffff;
+  return checksum === 0 && udp ? 0xffff : checksum;
+}
+
+/** Completes the packet's transport checksum. `addresses`: sum of its (new) addresses. */
 function complete(c: Context, addresses: number): void {
-  const view = c.view;
-  view.setUint16(c.checksumAt, 0);
   const pseudo = addresses + c.protocol + c.pseudoLength;
-  const checksum = fold(sumBytes(view, c.l4, c.pseudoLength, pseudo)) ^ 0xffff;
-  view.setUint16(c.checksumAt, checksum === 0 && c.transport === TRANSPORT_UDP ? 0xffff : checksum);
+  computeChecksum(c, c.l4, c.pseudoLength, c.checksumAt, pseudo, c.transport === TRANSPORT_UDP);
+}
+
+/** Computes a transport checksum from nothing: `bytes` from `l4`, its field at `at`, and the sum of the pseudo-header. */
+export function computeChecksum(
+  c: Context,
+  l4: number,
+  bytes: number,
+  at: number,
+  pseudo: number,
+  udp: boolean,
+): void {
+  const view = c.view;
+  view.setUint16(at, 0);
+  view.setUint16(at, updatedChecksum(0xffff, sumBytes(view, l4, bytes, pseudo), udp));
   c.nodeCounters[COUNT_CHECKSUM_COMPLETED]++;
 }
 

@@ -49,7 +49,9 @@ const { TCP_ACK, TCP_RST, TCP_SYN } = tcp;
 const { TRANSPORT_TCP } = contexts;
 const { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } = tcpStates;
 
-const NOTE_BITS = 8;
+/** SESSION_NOTE: the stamp above, the TCP notes below. */
+export const SESSION_STAMP_SHIFT = 8;
+const NOTE_BITS = SESSION_STAMP_SHIFT;
 const NOTE_MASK = 0xff;
 
 /** A client's packet follows `entry`. False: the session has ended by it, and the packet is to start a new one. */
@@ -58,13 +60,7 @@ export function followOriginal(c: Context, table: SessionTable, entry: number): 
   if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesOriginal(c, table, entry)) return false;
   if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
   if (c.transport === TRANSPORT_TCP && !advance(c, table, entry, false)) return false;
-  const service = words[entry + SESSION_SERVICE] * SERVICE_COUNTERS;
-  const pod = words[entry + SESSION_POD] * POD_COUNTERS;
-  const bytes = c.end - c.l3;
-  c.serviceCounters[service + SERVICE_NEXT_PACKET]++;
-  c.serviceCounters[service + SERVICE_BYTES] += bytes;
-  c.podCounters[pod + POD_PACKETS]++;
-  c.podCounters[pod + POD_BYTES] += bytes;
+  countNext(c, words[entry + SESSION_SERVICE], words[entry + SESSION_POD], c.end - c.l3);
   return true;
 }
 
@@ -74,15 +70,24 @@ export function followReply(c: Context, table: SessionTable, entry: number): boo
   if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesReply(c, table, entry)) return false;
   if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
   if (c.transport === TRANSPORT_TCP) advance(c, table, entry, true);
-  countReply(c, words[entry + SESSION_SERVICE], words[entry + SESSION_POD]);
+  countReply(c, words[entry + SESSION_SERVICE], words[entry + SESSION_POD], c.end - c.l3);
   return true;
 }
 
-/** Counts a packet of a pod to a client. */
-export function countReply(c: Context, serviceId: number, podId: number): void {
+/** Counts a client's packet of `bytes` that follows a session. */
+export function countNext(c: Context, serviceId: number, podId: number, bytes: number): void {
   const service = serviceId * SERVICE_COUNTERS;
   const pod = podId * POD_COUNTERS;
-  const bytes = c.end - c.l3;
+  c.serviceCounters[service + SERVICE_NEXT_PACKET]++;
+  c.serviceCounters[service + SERVICE_BYTES] += bytes;
+  c.podCounters[pod + POD_PACKETS]++;
+  c.podCounters[pod + POD_BYTES] += bytes;
+}
+
+/** Counts a pod's packet of `bytes` to a client. */
+export function countReply(c: Context, serviceId: number, podId: number, bytes: number): void {
+  const service = serviceId * SERVICE_COUNTERS;
+  const pod = podId * POD_COUNTERS;
   c.serviceCounters[service + SERVICE_REPLY_PACKETS]++;
   c.serviceCounters[service + SERVICE_REPLY_BYTES] += bytes;
   c.podCounters[pod + POD_REPLY_PACKETS]++;

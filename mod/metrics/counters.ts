@@ -119,8 +119,8 @@ export const INTERFACE_PUNTS = 4; // came in here, went into the kernel
 export const INTERFACE_DROPS = 5; // came in here
 export const INTERFACE_COUNTERS = 8;
 
-/** Slots counted: 0 (the host) … 4094 would be 256 KiB; an interface above this is counted under slot 0. */
-export const INTERFACE_CAPACITY = 1024;
+/** Slots counted: every slot there can be (0 … 4094, what fits a VLAN id), 256 KiB. */
+export const INTERFACE_CAPACITY = 4096;
 
 const HEADER_COLUMNS = 4;
 const HEADER_SERVICES = 0;

@@ -6,10 +6,14 @@
  * anything drawn at random, so that every node computes the same one. The length is a power of two (the paper: a prime); with an odd
  * skip, offset + j·skip still visits every slot.
  *
- * Weights: pods take turns in rounds; in each a pod earns its weight and claims one slot for every `heaviest weight` it has earned. Equal weights: one
- * slot a round each, counts differ by at most one. Weight 0 gets none.
+ * Every pod has a quota, its weight's share of the slots (largest remainders, so equal pods differ by at most one), and a list of all
+ * slots in its own order. In round r every pod whose quota is not used up looks at slot r of its list and claims it if it is free.
+ * Here the paper differs: there, a pod whose slot is taken goes on in its list until it finds a free one. Then how far a pod has come
+ * depends on all the others, and the loss of one shifts everybody's claims: of 16,384 slots with 100 pods 2.3 % changed when one pod
+ * went (2.5 at most), against 1.6 (1.8) this way, 1 % being its own share. It takes fewer steps too: about 3 a slot for 4 pods, 7 for 100.
+ * Since weights are in the quotas alone, a changed weight moves only the ends of the lists.
  *
- * References: Eisenbud et al., "Maglev" (NSDI 2016) §3.4; katran's MaglevHashV2 (weights by turns).
+ * References: Eisenbud et al., "Maglev" (NSDI 2016) §3.4; katran's MaglevHashV2 (weights).
  */
 
 import { mix32 } from "./hash.ts";
@@ -21,8 +25,12 @@ export const MAGLEV_EMPTY = 0xffffffff;
 export const MAGLEV_MIN_SLOTS = 1;
 export const MAGLEV_MAX_SLOTS = 1 << 24;
 
+const OFFSET_SALT = 0x6b75;
+const SKIP_SALT = 0x736b6970;
+const REMAINDER_SALT = 0x72656d;
+
 export interface MaglevPod {
-  /** What the slots will hold: below MAGLEV_EMPTY. */
+  /** What the slots will hold: 0 … 2^31 - 2. */
   id: number;
   /** 16 bytes, IPv4 as ::ffff:a.b.c.d. */
   address: Uint8Array;
@@ -54,42 +62,70 @@ export function fillMaglev(slots: Uint32Array, pods: readonly MaglevPod[]): void
   if (length < MAGLEV_MIN_SLOTS || length > MAGLEV_MAX_SLOTS || (length & (length - 1)) !== 0) {
     throw new RangeError(`Maglev table length must be a power of two: ${length}`);
   }
-  slots.fill(MAGLEV_EMPTY);
   const active = pods.filter((pod) => pod.weight > 0).sort(comparePods);
-  if (active.length === 0) return;
+  if (active.length === 0) {
+    slots.fill(MAGLEV_EMPTY);
+    return;
+  }
+  const quota = quotas(active, length);
   const next = new Int32Array(active.length);
   const skip = new Int32Array(active.length);
-  const weight = new Int32Array(active.length);
-  const ids = new Uint32Array(active.length);
+  const ids = new Int32Array(active.length);
   for (let i = 0; i < active.length; i++) {
-    next[i] = hashPod(active[i], 0x6b75) & (length - 1);
-    skip[i] = hashPod(active[i], 0x736b6970) | 1;
-    weight[i] = active[i].weight;
+    next[i] = hashPod(active[i], OFFSET_SALT) & (length - 1);
+    skip[i] = hashPod(active[i], SKIP_SALT) | 1;
     ids[i] = active[i].id;
   }
-  takeTurns(slots, next, skip, weight, ids);
+  claim(slots, quota, next, skip, ids);
 }
 
-function takeTurns(
+/** Slots of each pod: proportional to weight, adding up to `length`; what rounding leaves goes to the largest remainders. */
+function quotas(pods: readonly MaglevPod[], length: number): Int32Array {
+  const total = pods.reduce((sum, pod) => sum + pod.weight, 0);
+  const quota = Int32Array.from(pods, ({ weight }) => Math.floor(length * weight / total));
+  let left = length - quota.reduce((a, b) => a + b);
+  if (left === 0) return quota;
+  const ranked = pods.map((pod, index) => ({
+    index,
+    remainder: (length * pod.weight) % total,
+    hash: hashPod(pod, REMAINDER_SALT) >>> 0,
+  }));
+  ranked.sort((a, b) => b.remainder - a.remainder || a.hash - b.hash || a.index - b.index);
+  for (const { index } of ranked) if (left-- > 0) quota[index]++;
+  return quota;
+}
+
+/**
+ * The rounds. They end: the quotas add up to the slots, and within `slots.length` rounds every pod has looked at every slot.
+ *
+ * Slots hold id + 1 meanwhile, and 0 for free. Whether a slot is free is a coin toss that no branch predictor guesses, so the
+ * claim is written without a branch: `free` is -1 or 0, and masks what is stored and counted.
+ */
+function claim(
   slots: Uint32Array,
+  quota: Int32Array,
   next: Int32Array,
   skip: Int32Array,
-  weight: Int32Array,
-  ids: Uint32Array,
+  ids: Int32Array,
 ): void {
-  const mask = slots.length - 1;
-  const heaviest = weight.reduce((a, b) => Math.max(a, b));
-  const earned = new Int32Array(weight.length);
-  for (let left = slots.length; left > 0;) {
-    for (let i = 0; i < weight.length && left > 0; i++) {
-      earned[i] += weight[i];
-      if (earned[i] < heaviest) continue;
-      earned[i] -= heaviest;
-      let at = next[i];
-      while (slots[at] !== MAGLEV_EMPTY) at = (at + skip[i]) & mask;
-      slots[at] = ids[i];
-      next[i] = (at + skip[i]) & mask;
-      left--;
+  const owners = new Int32Array(slots.buffer, slots.byteOffset, slots.length);
+  const mask = owners.length - 1;
+  const active = Int32Array.from(quota.keys()).filter((pod) => quota[pod] > 0);
+  owners.fill(0);
+  for (let count = active.length; count > 0;) {
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      const pod = active[i];
+      const slot = next[pod];
+      const owner = owners[slot];
+      const free = (owner - 1) >> 31;
+      const left = quota[pod] + free;
+      next[pod] = (slot + skip[pod]) & mask;
+      owners[slot] = owner | ((ids[pod] + 1) & free);
+      quota[pod] = left;
+      if (left !== 0) active[kept++] = pod;
     }
+    count = kept;
   }
+  for (let slot = 0; slot <= mask; slot++) owners[slot]--;
 }

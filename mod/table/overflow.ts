@@ -9,9 +9,10 @@
  *   +        entries, 12 words (A = 1) or 24 words (A = 4) each
  *
  * Rule: one writer; finding never writes; exact comparison; a note older than the timeout is not found, so that later traffic of the
- * pod's own is not mistaken for a reply.
+ * pod's own is not mistaken for a reply. A note's reply tuple is counted in the writer's filter, if it has one, as long as it stands.
  */
 
+import type { SessionFilter } from "./filter.ts";
 import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
 import {
   SESSION_KIND,
@@ -48,6 +49,7 @@ export class OverflowTable {
   readonly original: Int32Array;
 
   readonly #mask: number;
+  readonly #filter: SessionFilter | null;
 
   /** Bytes of a table of `places` (a power of two) places. */
   static bytesFor(places: number, addressWords: 1 | 4): number {
@@ -70,10 +72,12 @@ export class OverflowTable {
     return new OverflowTable(buffer);
   }
 
-  constructor(buffer: SharedArrayBuffer | ArrayBuffer) {
+  /** A view of an existing table, in any thread. `filter` is for its writer, and counts none of the notes that are in it already. */
+  constructor(buffer: SharedArrayBuffer | ArrayBuffer, filter: SessionFilter | null = null) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer);
     if (this.words[HEADER_MAGIC] !== MAGIC) throw new TypeError("not an overflow table");
+    this.#filter = filter;
     this.places = this.words[HEADER_PLACES];
     this.addressWords = this.words[HEADER_ADDRESS_WORDS] === 1 ? 1 : 4;
     this.replyAt = SESSION_ORIGINAL + 2 * this.addressWords + 1;
@@ -92,6 +96,10 @@ export class OverflowTable {
   note(protocol: number, service: number, pod: number, now: number): number {
     const words = this.words;
     const entry = this.#entryOf(protocol);
+    if (!this.#holds(entry, protocol)) {
+      this.#filter?.count(protocol, this.key, 0, this.addressWords, 1);
+      this.#free(entry);
+    }
     words[entry + SESSION_KIND] = 0; // a reader in another thread finds no half-written note
     for (let i = 0; i < this.key.length; i++) {
       words[entry + SESSION_ORIGINAL + i] = this.original[i];
@@ -106,19 +114,46 @@ export class OverflowTable {
 
   /** Entry (index into `words`) of the note whose reply tuple is `key`, or -1. */
   find(protocol: number, now: number): number {
-    const words = this.words;
     const entry = this.#entryOf(protocol);
-    const kind = words[entry + SESSION_KIND];
-    if ((kind & SESSION_LIVE) === 0 || kind >>> 24 !== protocol) return -1;
-    for (let i = 0; i < this.key.length; i++) {
-      if (words[entry + this.replyAt + i] !== this.key[i]) return -1;
+    return this.#holds(entry, protocol) && !this.#expired(entry, now) ? entry : -1;
+  }
+
+  /** Frees the expired among `count` notes from place `cursor` on; returns the place to go on with (round the table). */
+  sweep(cursor: number, count: number, now: number): number {
+    for (; count > 0; count--) {
+      const entry = HEADER_WORDS + cursor * this.stride;
+      if (this.#expired(entry, now)) this.#free(entry);
+      cursor = (cursor + 1) & this.#mask;
     }
-    return now - words[entry + SESSION_LAST_SEEN] > words[HEADER_TIMEOUT] ? -1 : entry;
+    return cursor;
   }
 
   /** Forgets everything. */
   clear(): void {
+    for (let place = 0; place < this.places; place++) this.#free(HEADER_WORDS + place * this.stride);
     this.words.fill(0, HEADER_WORDS);
+  }
+
+  /** Whether the note in `entry`, however old, is that of reply tuple `key`. */
+  #holds(entry: number, protocol: number): boolean {
+    const words = this.words;
+    const kind = words[entry + SESSION_KIND];
+    if ((kind & SESSION_LIVE) === 0 || kind >>> 24 !== protocol) return false;
+    for (let i = 0; i < this.key.length; i++) {
+      if (words[entry + this.replyAt + i] !== this.key[i]) return false;
+    }
+    return true;
+  }
+
+  #expired(entry: number, now: number): boolean {
+    return now - this.words[entry + SESSION_LAST_SEEN] > this.words[HEADER_TIMEOUT];
+  }
+
+  #free(entry: number): void {
+    const kind = this.words[entry + SESSION_KIND];
+    if (kind === 0) return;
+    this.words[entry + SESSION_KIND] = 0;
+    this.#filter?.count(kind >>> 24, this.words, entry + this.replyAt, this.addressWords, -1);
   }
 
   #entryOf(protocol: number): number {

@@ -9,9 +9,12 @@
  * an entry. `readReply` is their way: it copies an entry and repeats when the version moved. `findReply` in another thread may miss
  * a session, or return one that is just being replaced.
  *
+ * The writer's view may have a filter, in which every session's reply tuple is counted from `insert` until it is freed in whatever way.
+ *
  * References: nf_conntrack (original and reply tuple of one session); RFC 5382 REQ-5 (timeouts); seqlock (include/linux/seqlock.h).
  */
 
+import type { SessionFilter } from "./filter.ts";
 import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
 import * as layout from "./session_layout.ts";
 import { ReplyIndex } from "./session_reply.ts";
@@ -83,6 +86,7 @@ export class SessionTable {
   readonly #bucketMask: number;
   readonly #entriesAt: number;
   readonly #replies: ReplyIndex;
+  #filter: SessionFilter | null;
 
   /** Bytes of a table of `buckets` (a power of two) buckets. */
   static bytesFor(buckets: number, addressWords: 1 | 4): number {
@@ -95,11 +99,7 @@ export class SessionTable {
    * closing 240 s, established 7440 s. RangeError for a number of buckets that is no power of two or too large.
    */
   static create(buckets: number, addressWords: 1 | 4, seed: Uint32Array, shared = true): SessionTable {
-    if (!(buckets >= 1 && buckets <= layout.SESSION_MAX_BUCKETS) || Math.log2(buckets) % 1 !== 0) {
-      throw new RangeError(
-        `session buckets must be a power of two up to ${layout.SESSION_MAX_BUCKETS}: ${buckets}`,
-      );
-    }
+    layout.checkBuckets(buckets);
     if (seed.length < 4) throw new RangeError(`session seed must have four words: ${seed.length}`);
     const bytes = SessionTable.bytesFor(buckets, addressWords);
     const buffer = shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
@@ -112,8 +112,8 @@ export class SessionTable {
     return new SessionTable(buffer);
   }
 
-  /** A view of an existing table, in any thread. */
-  constructor(buffer: SharedArrayBuffer | ArrayBuffer) {
+  /** A view of an existing table, in any thread. `filter` is for its writer, and counts none of the sessions that are in it already. */
+  constructor(buffer: SharedArrayBuffer | ArrayBuffer, filter: SessionFilter | null = null) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer);
     if (this.words[layout.HEADER_MAGIC] !== layout.SESSION_MAGIC) throw new TypeError("not a session table");
@@ -128,6 +128,7 @@ export class SessionTable {
     this.#bucketMask = this.buckets - 1;
     this.#entriesAt = layout.entriesAtFor(this.buckets);
     this.#replies = new ReplyIndex(this.words, this.buckets);
+    this.#filter = filter;
   }
 
   /** Entry (offset into `words`) of the live session whose original tuple is `key`, or -1. */
@@ -218,6 +219,9 @@ export class SessionTable {
 
   /** Frees all entries. */
   clear(): void {
+    const filter = this.#filter;
+    if (filter !== null) this.leaveFilter();
+    this.#filter = filter;
     this.#enter();
     this.words.fill(0, TAGS_AT);
     this.words[USED] = 0;
@@ -245,11 +249,6 @@ export class SessionTable {
     this.words[entry] = (this.words[entry] & ~0x7fff) | (flags & 0x7fff);
   }
 
-  /** Whether the session in `entry` has been idle for longer than its state's timeout. */
-  expired(entry: number, now: number): boolean {
-    return isExpired(this.words, entry, now);
-  }
-
   /** Frees the expired among `count` entries from number `cursor` on; returns the number to go on with (round the table). */
   sweep(cursor: number, count: number, now: number): number {
     for (; count > 0; count--) {
@@ -273,21 +272,19 @@ export class SessionTable {
     }
   }
 
-  /** Takes over the timeouts and the live sessions of `old` (same address width); returns how many did not fit. */
-  copyFrom(old: SessionTable, now: number): number {
-    if (old.addressWords !== this.addressWords) throw new TypeError("session tables of different width");
-    let lost = 0;
-    this.timeouts.set(old.timeouts);
-    old.forEach(now, (from) => {
-      for (let i = 0; i < this.key.length; i++) {
-        this.key[i] = old.words[from + ORIGINAL + i];
-        this.replyKey[i] = old.words[from + this.replyAt + i];
-      }
-      const to = this.insert(old.protocol(from), now);
-      if (to < 0) lost++;
-      else for (let i = 0; i < ORIGINAL; i++) this.words[to + i] = old.words[from + i];
-    });
-    return lost;
+  /** Stops counting its sessions: they are counted in another table now. For its writer, who must not write it any more. */
+  leaveFilter(): void {
+    for (let index = 0; index < this.capacity; index++) {
+      this.#count(this.#entriesAt + index * this.stride, -1);
+    }
+    this.#filter = null;
+  }
+
+  /** One session more or less in the filter; nothing for a free entry. */
+  #count(entry: number, by: 1 | -1): void {
+    const kind = this.words[entry];
+    if (this.#filter === null || kind === 0) return;
+    this.#filter.count(kind >>> 24, this.words, entry + this.replyAt, this.addressWords, by);
   }
 
   #hash(protocol: number, tuple: Int32Array, at: number): number {
@@ -375,6 +372,7 @@ export class SessionTable {
     words[TAGS_AT + (index >>> 2)] |= tagOf(hash) << (24 - ((index & 3) << 3));
     words[entry] = (protocol << 24) | LIVE;
     words[USED]++;
+    this.#count(entry, 1);
     return entry;
   }
 
@@ -382,6 +380,7 @@ export class SessionTable {
     const words = this.words;
     const index = ((entry - this.#entriesAt) / this.stride) | 0;
     const replyHash = this.#hash(words[entry] >>> 24, words, entry + this.replyAt);
+    this.#count(entry, -1);
     words[entry] = 0;
     words[TAGS_AT + (index >>> 2)] &= ~(0xff << (24 - ((index & 3) << 3)));
     this.#replies.remove(replyHash, index);

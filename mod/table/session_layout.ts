@@ -63,6 +63,12 @@ export const HEADER_KEY = 16; // HASH_KEY_WORDS words
 export const HEADER_WORDS = 64;
 export const SESSION_MAGIC = 0x6b755331; // "kuS1"
 
+/** RangeError for a number of buckets that is no power of two or too large. */
+export function checkBuckets(buckets: number): void {
+  if (buckets >= 1 && buckets <= SESSION_MAX_BUCKETS && Math.log2(buckets) % 1 === 0) return;
+  throw new RangeError(`session buckets must be a power of two up to ${SESSION_MAX_BUCKETS}: ${buckets}`);
+}
+
 /** Words from one entry to the next: six of meta, two tuples. */
 export function strideFor(addressWords: 1 | 4): number {
   return SESSION_ORIGINAL + 2 * (2 * addressWords + 1);

@@ -1,5 +1,5 @@
 /**
- * A BPF map, by its file descriptor: single entries and batches of bytes.
+ * A BPF map, by its file descriptor: single entries, batches of bytes, or mapped memory.
  *
  * References: bpf(2); kernel/bpf/syscall.c generic_map_update_batch.
  *
@@ -9,6 +9,7 @@
 import { BPF_ANY, MAP_BATCH_OPTS_BYTES } from "../../ffi/bpf.ts";
 import { checkNegative, ENOENT } from "../../ffi/errno.ts";
 import { libbpf } from "../../ffi/libbpf.ts";
+import { type Mapping, mapShared } from "../../ffi/memory.ts";
 
 const BATCH_OPTIONS = new Uint8Array(new ArrayBuffer(MAP_BATCH_OPTS_BYTES));
 new DataView(BATCH_OPTIONS.buffer).setBigUint64(0, BigInt(MAP_BATCH_OPTS_BYTES), true);
@@ -21,6 +22,11 @@ export class BpfMap {
     readonly keyBytes: number,
     readonly valueBytes: number,
   ) {}
+
+  /** The first `count` values of an array made with BPF_F_MMAPABLE, one after the other. Throws SystemError. */
+  mapValues(count: number): Mapping {
+    return mapShared(this.fd, count * this.valueBytes, `BPF map "${this.name}"`);
+  }
 
   /** Sets one entry. Throws SystemError. */
   update(key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): void {

@@ -4,7 +4,8 @@
  *
  * Rules: only ku's traffic is taken; other people's programs stay; what an earlier ku left on an interface is
  * replaced. If this process dies its sockets go, and with them their entries in the steering map, so everything
- * passes to the kernel.
+ * passes to the kernel. Of what pods send, only what answers a session is taken: the workers count these in `filter`,
+ * a map whose memory they share.
  *
  * References: ffi/bpf/maps.h (layouts); xdp_hook.ts and tc_hook.ts (how a program gets onto an interface).
  *
@@ -14,6 +15,7 @@
 import { SystemError } from "../../ffi/errno.ts";
 import { driverOf, queuesOf, setTransmitChecksumOffload } from "../../ffi/ethtool.ts";
 import { ARPHRD_ETHER, hardwareType, type InterfaceName, listInterfaces } from "../../ffi/if.ts";
+import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { BpfObject } from "./bpf_object.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
@@ -36,6 +38,8 @@ const LINK_BYTES = 12;
 const LINK_FLAG = { nat4: 1, nat6: 2, tc: 4, generic: 8 } as const;
 const SLOT_BYTES = 8;
 const CONF_BYTES = 8;
+const FILTER_PAGE_BYTES = 4096;
+const FILTER_PAGES = 1025;
 const CONF_NODE_PORTS = 1;
 const FIRST = new Uint8Array(new ArrayBuffer(4));
 
@@ -72,6 +76,8 @@ export class Steering {
   readonly match: KeyTable;
   /** Pods, by address, protocol and target port. */
   readonly pods: KeyTable;
+  /** The sessions whose answers are awaited, as mod/table/filter.ts lays them out; all zero at first. Gone after `close`. */
+  readonly filter: Mapping;
   readonly #object: BpfObject;
   readonly #xsks: BpfMap;
   readonly #links: BpfMap;
@@ -91,6 +97,7 @@ export class Steering {
     this.#locals = object.map("ku_locals", 16, 4);
     this.#conf = object.map("ku_conf", 4, CONF_BYTES);
     const lens = object.map("ku_lens", 4, LENGTHS_BYTES);
+    this.filter = object.map("ku_filter", 4, FILTER_PAGE_BYTES).mapValues(FILTER_PAGES);
     this.pods = new KeyTable(object.map("ku_pods", KEY_BYTES, 4));
     this.match = new KeyTable(object.map("ku_match", KEY_BYTES, 4), (lengths, hasNodePorts) => {
       lengths.forEach((list, family) => lens.update(keyOf(family), lengthsValue(list)));
@@ -263,8 +270,9 @@ export class Steering {
     return this.#object.program(name);
   }
 
-  /** Closes the maps and programs. What is attached stays attached. */
+  /** Closes the maps and programs, when no worker uses `filter` any more. What is attached stays attached. */
   close(): void {
+    this.filter.unmap();
     this.#object.close();
   }
 

@@ -12,6 +12,7 @@ import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
 import { addLink, Ground, type Host } from "./harness/ground.ts";
 import { Daemon, MODES } from "./harness/daemon.ts";
+import { run } from "./harness/process.ts";
 import { fetchUrl, startWebServers, type WebServer } from "./harness/web.ts";
 import { parseIdentity, type Socket, SocketError, Sockets } from "./harness/sockets.ts";
 import { sha256 } from "./harness/random.ts";
@@ -107,11 +108,16 @@ async function macChanges(ground: Ground, client: Sockets): Promise<void> {
   }
 }
 
+/** Forgets the neighbors on the node's interfaces of these names. `ip` gives up when an entry changes under its hands; the next call goes on. */
+async function forget(ground: Ground, ...interfaces: string[]): Promise<void> {
+  for (const name of interfaces) await run(["ip", "-n", ground.node.name, "neigh", "flush", "dev", name]);
+}
+
 async function forgotten(ground: Ground, client: Sockets): Promise<void> {
   const flows = await flowsToAll(ground, client, 20_200);
   for (let round = 0; round < 10; round++) {
     for (const pod of ground.pods) {
-      await ground.node.ip(`neigh flush dev ${pod.nodeInterface}`, "neigh flush dev uplink");
+      await forget(ground, pod.nodeInterface, "uplink");
       const { text } = await flows.get(pod.name)!.ask(`round ${round}`, TARGET, 3_000);
       assertEquals(parseIdentity(text).payload, `round ${round}`);
     }
@@ -126,7 +132,7 @@ async function forgottenDuringDownload(ground: Ground, servers: WebServer[]): Pr
   })().finally(() => done = true);
   const interfaces = ground.nodeInterfaces;
   let flushes = 0;
-  while (!done) await ground.node.ip(`neigh flush dev ${interfaces[flushes++ % interfaces.length]}`);
+  while (!done) await forget(ground, interfaces[flushes++ % interfaces.length]);
   await downloads;
   assertGreater(flushes, 5);
 }

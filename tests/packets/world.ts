@@ -3,7 +3,7 @@
  * piece of packet memory. Used by the tests and the bench of the datapath; needs no privilege.
  */
 
-import { Processor } from "../../mod/datapath/processor.ts";
+import { Processor, type Tables } from "../../mod/datapath/processor.ts";
 import { Counters, NODE_COUNTERS, SERVICE_COUNTERS } from "../../mod/metrics/counters.ts";
 import { AdjacencyTable } from "../../mod/table/adjacency.ts";
 import { IF_PRESENT, InterfaceTable } from "../../mod/table/interface.ts";
@@ -102,6 +102,8 @@ export class World {
   readonly overflow6 = OverflowTable.create(256, 4, SEED);
   readonly processor: Processor;
   generation = 0;
+  /** The tables that run. */
+  tables!: Tables;
 
   constructor(spec: WorldSpec) {
     this.spec = spec;
@@ -128,7 +130,7 @@ export class World {
     const { spec } = this;
     const { match, services, pods, slots } = buildServices(spec.services);
     const { routes, adjacencies } = buildRoutes(spec.routes);
-    this.processor.setTables({
+    this.tables = {
       generation: ++this.generation,
       match,
       services,
@@ -142,7 +144,8 @@ export class World {
         ip6SrcAddress: spec.ip6SrcAddress ? addressWords(spec.ip6SrcAddress) : [0, 0, 0, 0],
         nat46Prefix: addressWords(spec.nat46Prefix ?? "64:ff9b:1::"),
       },
-    });
+    };
+    this.processor.setTables(this.tables);
   }
 
   /** Puts `frame` into frame memory number `index`; returns the byte it starts at. */

@@ -136,6 +136,12 @@ export async function addLink(
   await host.namespace.ip(`link set ${name} up`);
 }
 
+/** A feature of a host's eth0 as `ethtool -k` tells it: "on", "off", "on [fixed]" … */
+export async function offload(host: Host, feature: string): Promise<string | undefined> {
+  const text = await host.namespace.runOk(["ethtool", "-k", "eth0"]);
+  return text.split("\n").map((line) => line.trim().split(": ")).find(([name]) => name === feature)?.[1];
+}
+
 async function freeNames(names: GroundOptions["names"]): Promise<GroundOptions["names"]> {
   if (names === undefined) return undefined;
   for (const name of [names.client, names.node, ...names.pods]) {

@@ -13,7 +13,7 @@ const PROGRAMS: Record<string, string> = {
   nsenter: "util-linux",
   sysctl: "procps",
   ping: "iputils-ping",
-  "/usr/bin/python3": "python3-minimal",
+  "/usr/bin/python3": "python3",
   nginx: "nginx-light",
   curl: "curl",
   dnsmasq: "dnsmasq-base",

@@ -31,7 +31,7 @@ function spread(hashes: number[], shift: number): { most: number; used: number }
 function assertSpread(name: string, hashes: number[]): void {
   for (const shift of [0, 10, 22]) {
     const { most, used } = spread(hashes, shift);
-    assert(most <= 24 && used >= 960, `${name}, bits from ${shift}: most ${most}, used ${used}`);
+    assert(most <= 22 && used >= 975, `${name}, bits from ${shift}: most ${most}, used ${used}`);
   }
 }
 

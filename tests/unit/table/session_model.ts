@@ -15,6 +15,7 @@ import {
   SESSION_SERVICE,
   SessionTable,
 } from "../../../mod/table/session.ts";
+import { moveSessions } from "../../../mod/table/session_move.ts";
 import type { Random } from "../../packets/random.ts";
 
 export const SEED = Uint32Array.of(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344);
@@ -172,7 +173,7 @@ export class Model {
   /** To a table of another size; what did not fit is forgotten by the model too. */
   migrate(buckets: number): void {
     const next = this.#create(buckets);
-    const lost = next.copyFrom(this.table, this.now);
+    const lost = moveSessions(this.table, next, this.now);
     this.table = next;
     let missing = 0;
     for (const known of [...this.#byOriginal.values()]) {
