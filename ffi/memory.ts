@@ -65,7 +65,11 @@ export function mapShared(fd: number, lengthBytes: number, name: string): Mappin
   if (pointer === null || addressOf(pointer) === MAP_FAILED) {
     throw new SystemError("map memory of", lastErrno(), name);
   }
-  return { pointer, buffer: viewOf(pointer, lengthBytes), unmap: () => void libc.munmap(pointer, mappedBytes) };
+  return {
+    pointer,
+    buffer: viewOf(pointer, lengthBytes),
+    unmap: () => void libc.munmap(pointer, mappedBytes),
+  };
 }
 
 /** The `lengthBytes` bytes from `pointer` on, as an ArrayBuffer. No copy. */

@@ -35,7 +35,7 @@
 
 /* ku_key.plen */
 #define KU_PLEN_HOST 128
-#define KU_PLEN_NODE_PORT 255 /* address all zero: any address in ku_locals */
+#define KU_PLEN_NODE_PORT 255 /* address ::4 or ::6: any IPv4 or IPv6 address in ku_locals */
 
 /* ku_key.protocol, always with port 0 */
 #define KU_PROTOCOL_ALL 0    /* a service of every protocol and port */

@@ -121,6 +121,7 @@ __noinline int ku_service_holds(const struct ku_packet *packet, int side)
 	if (!bpf_map_lookup_elem(&ku_locals, key.address))
 		return 0;
 	__builtin_memset(key.address, 0, sizeof(key.address));
+	key.address[3] = packet->is_ip6 ? bpf_htonl(6) : bpf_htonl(4);
 	key.plen = KU_PLEN_NODE_PORT;
 	key.protocol = packet->protocol;
 	key.port = port;
@@ -149,7 +150,8 @@ static __always_inline __u32 hash_halves(const __u32 *key, __u32 word)
 /*
  * May the packet answer a session? Its tuple's counter in ku_filter; no for certain, yes perhaps. The hash is the
  * workers', who count (mod/table/filter.ts, keyedHash6 of mod/table/hash.ts): a secret odd multiplier for each half
- * word of the tuple, the sum spread by the finalizer of MurmurHash3.
+ * word of the tuple, the sum spread by the finalizer of MurmurHash3. ICMPv6 counts as ICMP, since a session between
+ * the families knows only one of them.
  */
 __noinline int ku_session_holds(const struct ku_packet *packet)
 {
@@ -161,7 +163,7 @@ __noinline int ku_session_holds(const struct ku_packet *packet)
 	first = bpf_map_lookup_elem(&ku_filter, &index);
 	if (!first)
 		return 0;
-	hash = first->words[0] * packet->protocol;
+	hash = first->words[0] * (packet->protocol == IPPROTO_ICMPV6 ? IPPROTO_ICMP : packet->protocol);
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
 		hash += hash_halves(&first->words[1 + 2 * i], bpf_ntohl(packet->source[i]));

@@ -123,7 +123,7 @@ class Daemon {
     });
     steering.setPair(pair.ku0, pair.ku1);
 
-    const sessions = new SessionMemory(workerCount, state.conf);
+    const sessions = new SessionMemory(workerCount, state.conf, steering.filter);
     const workers = await this.#startWorkers(workerCount, sessions);
     await this.#openHostPorts(workers, steering);
     const attachments = new Attachments(steering, workers, mirror, this.#log);
@@ -220,6 +220,7 @@ class Daemon {
           four: sessions.overflow4[index].buffer as SharedArrayBuffer,
           six: sessions.overflow6[index].buffer as SharedArrayBuffer,
         },
+        filter: sessions.filter,
         counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS).buffer,
       };
       workers.push(await WorkerHandle.start(index, plan, (reason) => this.#fail(reason)));

@@ -1,14 +1,17 @@
 /**
  * The session tables of all workers: allocated here, written by their workers alone. One seed for all, drawn at start, so that
- * nobody outside can aim at a bucket and a session keeps its hash when tables are made anew.
+ * nobody outside can aim at a bucket and a session keeps its hash when tables are made anew. And the filter that counts all their
+ * sessions, which the steering programs share; its seed is another.
  *
  * @module
  */
 
+import { addressOf, type Mapping } from "../../ffi/memory.ts";
 import type { Conf } from "../config/model.ts";
+import { SessionFilter } from "../table/filter.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SessionTable } from "../table/session.ts";
-import type { SessionBuffers } from "../worker/messages.ts";
+import type { FilterMemory, SessionBuffers } from "../worker/messages.ts";
 
 /** Untracked flows remembered by a worker and address width; 72 and 120 bytes each. */
 const OVERFLOW_PLACES = 8192;
@@ -17,13 +20,17 @@ const TCP_TRANSITORY_SECONDS = 240;
 const SEED_WORDS = 8;
 
 export class SessionMemory {
-  readonly #seed = crypto.getRandomValues(new Uint32Array(SEED_WORDS));
+  readonly #seed = newSeed();
   four: SessionTable[];
   six: SessionTable[];
   readonly overflow4: OverflowTable[];
   readonly overflow6: OverflowTable[];
+  readonly filter: FilterMemory;
 
-  constructor(workerCount: number, conf: Conf) {
+  /** `filter`: the steering programs' memory of expected answers, unused so far. */
+  constructor(workerCount: number, conf: Conf, filter: Mapping) {
+    SessionFilter.create(new Int32Array(filter.buffer), newSeed());
+    this.filter = { address: addressOf(filter.pointer), lengthBytes: filter.buffer.byteLength };
     this.four = this.#create(workerCount, conf, 1);
     this.six = this.#create(workerCount, conf, 4);
     const overflow = (words: 1 | 4) =>
@@ -68,7 +75,7 @@ export class SessionMemory {
 
   get bytes(): number {
     const tables = [...this.four, ...this.six, ...this.overflow4, ...this.overflow6];
-    return tables.reduce((sum, table) => sum + table.buffer.byteLength, 0);
+    return tables.reduce((sum, table) => sum + table.buffer.byteLength, this.filter.lengthBytes);
   }
 
   #create(workerCount: number, conf: Conf, addressWords: 1 | 4): SessionTable[] {
@@ -78,6 +85,10 @@ export class SessionMemory {
       return table;
     });
   }
+}
+
+function newSeed(): Uint32Array {
+  return crypto.getRandomValues(new Uint32Array(SEED_WORDS));
 }
 
 /** By state: other protocols, TCP transitory, established, closing. */

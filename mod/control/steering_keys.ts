@@ -7,9 +7,7 @@
 
 import { mappedLength, parseAddress, parsePrefix } from "../config/address.ts";
 import { PROTOCOL_NUMBERS, protocolNumbers, type VipSpec } from "../config/model.ts";
-import { PLEN_HOST, PLEN_NODE_PORT, type SteeringKey } from "../xdp/steering_keys.ts";
-
-const NO_ADDRESS = new Uint8Array(16);
+import { nodePortAddress, PLEN_HOST, PLEN_NODE_PORT, type SteeringKey } from "../xdp/steering_keys.ts";
 
 /** The keys of ku_match that a VIP needs. */
 export function vipKeys(vip: VipSpec): SteeringKey[] {
@@ -19,7 +17,8 @@ export function vipKeys(vip: VipSpec): SteeringKey[] {
   for (const protocol of protocolsOf(vip)) {
     keys.push({ address: prefix.bytes, prefixLength, protocol, port: vip.port ?? 0 });
     if (vip.nodePort === null) continue;
-    keys.push({ address: NO_ADDRESS, prefixLength: PLEN_NODE_PORT, protocol, port: vip.nodePort });
+    const address = nodePortAddress(prefix.family);
+    keys.push({ address, prefixLength: PLEN_NODE_PORT, protocol, port: vip.nodePort });
   }
   return keys;
 }

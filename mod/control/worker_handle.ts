@@ -15,6 +15,7 @@ import {
   WORD_SENT,
 } from "../worker/control_words.ts";
 import type {
+  FilterMemory,
   MemoryPlan,
   SessionBuffers,
   WorkerMessage,
@@ -33,6 +34,7 @@ export interface WorkerStart {
   memory: MemoryPlan;
   sessions: SessionBuffers;
   overflow: { four: SharedArrayBuffer; six: SharedArrayBuffer };
+  filter: FilterMemory;
   counters: SharedArrayBuffer;
 }
 

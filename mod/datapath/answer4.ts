@@ -28,6 +28,7 @@ import {
   ICMP_ECHO_REQUEST,
   ICMP_FRAGMENTATION_NEEDED,
   ICMP_HEADER_BYTES,
+  ICMP_SOURCE_ROUTE_FAILED,
   ICMP_TIME_EXCEEDED,
   ICMP_TTL_EXCEEDED,
   ICMP_UNREACHABLE,
@@ -70,6 +71,11 @@ export function answerTooBig4(c: Context, mtuBytes: number): number {
 /** No pod serves what was asked for. */
 export function answerUnreachable4(c: Context): number {
   return answerError4(c, ICMP_UNREACHABLE, ICMP_UNREACHABLE_PORT, 0, COUNT_UNREACHABLE_SENT);
+}
+
+/** The packet's source route cannot be followed. */
+export function answerSourceRoute4(c: Context): number {
+  return answerError4(c, ICMP_UNREACHABLE, ICMP_SOURCE_ROUTE_FAILED, 0, COUNT_UNREACHABLE_SENT);
 }
 
 /** Whether an address can be the sender of a packet that is to be answered: not "this network", loopback, multicast, broadcast. */

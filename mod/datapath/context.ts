@@ -120,6 +120,8 @@ export class Context {
   slots: Uint32Array = new Uint32Array(0);
   adjacencies: Int32Array = new Int32Array(0);
   interfaces: Int32Array = new Int32Array(0);
+  /** Whether some service translates between the families (nat46, nat64): nodes without one pay nothing. */
+  mixed = false;
   /** Low 24 bits of the generation: what sessions are stamped with when they were found to agree with it. */
   stamp = 0;
   /** An address of some interface of the node; 0 = none has one. */
@@ -153,6 +155,9 @@ export class Context {
   pseudoLength = 0; // as the pseudo-header counts it
   fragment = 0;
   fragmentAt = 0; // IPv6: the fragment header
+
+  /** The last identification given to an IPv4 packet that was an IPv6 one. */
+  identification = 0;
 
   // The result.
   outAt = 0;

@@ -18,27 +18,35 @@ import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
 import * as icmpError4 from "./icmp_error4.ts";
 import * as icmpError6 from "./icmp_error6.ts";
+import * as mixed from "./mixed.ts";
 import * as newConnection from "./new_connection.ts";
 import * as parse from "./parse.ts";
+import * as sendMixed from "./send_mixed.ts";
 import * as sends4 from "./send4.ts";
 import * as sends6 from "./send6.ts";
 import * as sessionHit from "./session_hit.ts";
 
 // Own constants: see "Speed" in context.ts.
-const { COUNT_FRAGMENT_NOT_MINE, COUNT_NOT_MINE, COUNT_OTHER_WORKER, COUNT_UNTRACKED_REPLY } = counters;
+const { COUNT_FRAGMENT_NOT_MINE, COUNT_MARTIAN, COUNT_NOT_MINE, COUNT_OTHER_WORKER, COUNT_UNTRACKED_REPLY } =
+  counters;
 const { IF_NAT4_IN, IF_NAT6_IN } = interfaces;
 const { SESSION_LAST_SEEN, SESSION_ORIGINAL, SESSION_POD, SESSION_REPLY4, SESSION_REPLY6, SESSION_SERVICE } =
   session;
 const { IPV4_DST, IPV4_SRC } = ipv4;
 const { IPV6_DST, IPV6_SRC } = ipv6;
-const { count, VERDICT_DROP } = contexts;
+const { count, drop, VERDICT_DROP } = contexts;
 const { translateError4 } = icmpError4;
 const { translateError6 } = icmpError6;
 const { connect4, connect6 } = newConnection;
 const { parse4, parse6, PARSED_BAD, PARSED_ERROR, PARSED_FLOW, PARSED_FRAGMENT } = parse;
+const { isMapped, loadPacket4, mixedProtocol } = mixed;
+const { send46, send64 } = sendMixed;
 const { puntUntouched4, send4 } = sends4;
 const { puntUntouched6, send6 } = sends6;
 const { countReply, followOriginal, followReply } = sessionHit;
+
+/** No session between the families; not a verdict. */
+const NOT_MIXED = -1;
 
 /** Processes the IPv4 packet at byte `l3` of the context's frame; returns the verdict. */
 export function receive4(c: Context, l3: number): number {
@@ -63,10 +71,36 @@ export function receive4(c: Context, l3: number): number {
     key[0] = source;
     key[1] = destination;
     key[2] = c.ports;
-    const words = findForeignReply(c, key, c.others4, c.overflow4);
+    const words = findForeignReply(c, key, c.protocol, c.others4, c.overflow4);
     if (words !== null) return send4(c, words, c.foundAt);
   }
+  if (c.mixed) {
+    const verdict = receiveMixed4(c, fromPods);
+    if (verdict !== NOT_MIXED) return verdict;
+  }
   return connect4(c);
+}
+
+/** An IPv4 packet of a session whose other end speaks IPv6; NOT_MIXED: there is none. */
+function receiveMixed4(c: Context, fromPods: boolean): number {
+  const protocol = mixedProtocol(c.protocol);
+  if (protocol < 0) return NOT_MIXED;
+  const sessions = c.sessions6;
+  const key = sessions.key;
+  loadPacket4(c, key);
+  if (fromPods) {
+    const entry = sessions.findReply(protocol, c.now);
+    if (entry >= 0 && followReply(c, sessions, entry)) {
+      return send46(c, sessions.words, entry + SESSION_ORIGINAL);
+    }
+  }
+  const entry = sessions.findOriginal(protocol, c.now);
+  if (entry >= 0 && followOriginal(c, sessions, entry)) {
+    return send46(c, sessions.words, entry + SESSION_REPLY6);
+  }
+  if (!fromPods) return NOT_MIXED;
+  const words = findForeignReply(c, key, protocol, c.others6, c.overflow6);
+  return words === null ? NOT_MIXED : send46(c, words, c.foundAt);
 }
 
 /** Processes the IPv6 packet at byte `l3` of the context's frame; returns the verdict. */
@@ -81,22 +115,29 @@ export function receive6(c: Context, l3: number): number {
     key[4 + i] = view.getInt32(l3 + IPV6_DST + (i << 2));
   }
   key[8] = c.ports;
+  if (c.mixed && (isMapped(key, 0) || isMapped(key, 4))) return drop(c, COUNT_MARTIAN);
   const fromPods = (c.inFlags & IF_NAT6_IN) !== 0;
   if (fromPods) {
     const entry = sessions.findReply(c.protocol, c.now);
     if (entry >= 0 && followReply(c, sessions, entry)) {
-      return send6(c, sessions.words, entry + SESSION_ORIGINAL);
+      return sendOn6(c, sessions.words, entry + SESSION_ORIGINAL);
     }
   }
   const entry = sessions.findOriginal(c.protocol, c.now);
   if (entry >= 0 && followOriginal(c, sessions, entry)) {
-    return send6(c, sessions.words, entry + SESSION_REPLY6);
+    return sendOn6(c, sessions.words, entry + SESSION_REPLY6);
   }
   if (fromPods) {
-    const words = findForeignReply(c, key, c.others6, c.overflow6);
-    if (words !== null) return send6(c, words, c.foundAt);
+    const words = findForeignReply(c, key, c.protocol, c.others6, c.overflow6);
+    if (words !== null) return sendOn6(c, words, c.foundAt);
   }
   return connect6(c);
+}
+
+/** Sends an IPv6 packet with the tuple opposite to the one at `tupleAt` of `words`, of whichever family that is. */
+function sendOn6(c: Context, words: Int32Array, tupleAt: number): number {
+  if (c.mixed && isMapped(words, tupleAt)) return send64(c, words, tupleAt);
+  return send6(c, words, tupleAt);
 }
 
 /**
@@ -106,6 +147,7 @@ export function receive6(c: Context, l3: number): number {
 function findForeignReply(
   c: Context,
   key: Int32Array,
+  protocol: number,
   others: readonly SessionTable[],
   overflow: OverflowTable | null,
 ): Int32Array | null {
@@ -113,7 +155,7 @@ function findForeignReply(
   for (let i = 0; i < others.length; i++) {
     const other = others[i];
     other.key.set(key);
-    const entry = other.readReply(c.protocol, c.now, foreign);
+    const entry = other.readReply(protocol, c.now, foreign);
     if (entry < 0) continue;
     if (foreign[SESSION_LAST_SEEN] !== c.now) other.words[entry + SESSION_LAST_SEEN] = c.now;
     count(c, COUNT_OTHER_WORKER);
@@ -123,7 +165,7 @@ function findForeignReply(
   }
   if (overflow === null) return null;
   overflow.key.set(key);
-  const entry = overflow.find(c.protocol, c.now);
+  const entry = overflow.find(protocol, c.now);
   if (entry < 0) return null;
   count(c, COUNT_UNTRACKED_REPLY);
   countReply(c, overflow.words[entry + SESSION_SERVICE], overflow.words[entry + SESSION_POD], c.end - c.l3);

@@ -41,6 +41,7 @@ import {
 } from "../wire/ipv4.ts";
 import { IP_PROTOCOL_ICMP, IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } from "../wire/protocol.ts";
 import { type Context, count, drop } from "./context.ts";
+import { translateMixedError4 } from "./icmp_error_mixed.ts";
 import { QUOTED_TRANSPORT_BYTES, rewriteQuotedTransport, REWRITTEN_TRANSPORT_BYTES } from "./quote.ts";
 import { stepTtl, swapPorts } from "./rewrite.ts";
 import { hop4, HOP_ADJACENCY, routeOwn4 } from "./route.ts";
@@ -53,7 +54,9 @@ export function translateError4(c: Context): number {
   const key = c.tuple4;
   if (!readQuote4(view, quote, c.end, key)) return puntUntouched4(c, COUNT_ERROR_NOT_MINE);
   const protocol = view.getUint8(quote + IPV4_PROTOCOL);
-  if (!findQuoted4(c, protocol)) return puntUntouched4(c, COUNT_ERROR_NOT_MINE);
+  if (!findQuoted4(c, protocol)) {
+    return c.mixed ? translateMixedError4(c, protocol) : puntUntouched4(c, COUNT_ERROR_NOT_MINE);
+  }
   return sendError4(c, quote, protocol);
 }
 

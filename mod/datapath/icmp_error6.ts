@@ -9,7 +9,6 @@
 
 import { COUNT_ERROR_NOT_MINE, COUNT_ERROR_SUPPRESSED, COUNT_ERROR_TRANSLATED } from "../metrics/counters.ts";
 import { ROUTE_LOCAL } from "../table/route.ts";
-import { SESSION_ORIGINAL, SESSION_REPLY6, type SessionTable } from "../table/session.ts";
 import { checksumUpdate16, fold, sumBytes } from "../wire/checksum.ts";
 import {
   ICMPV6_CHECKSUM,
@@ -38,7 +37,10 @@ import {
   IP_PROTOCOL_UDP,
 } from "../wire/protocol.ts";
 import { type Context, count, drop } from "./context.ts";
+import { sendMixedError6 } from "./icmp_error_mixed.ts";
+import { isMapped } from "./mixed.ts";
 import { QUOTED_TRANSPORT_BYTES, rewriteQuotedTransport, REWRITTEN_TRANSPORT_BYTES } from "./quote.ts";
+import { findQuoted6 } from "./quoted_session6.ts";
 import { swapPorts } from "./rewrite.ts";
 import { hop6, HOP_ADJACENCY, routeOwn6 } from "./route.ts";
 import { puntUntouched6 } from "./send6.ts";
@@ -56,7 +58,9 @@ export function translateError6(c: Context): number {
     key[4 + i] = view.getInt32(quote + IPV6_SRC + (i << 2));
   }
   key[8] = swapPorts(quotedPorts6(view, protocol, l4));
-  if (!findQuoted6(c, protocol)) return puntUntouched6(c, COUNT_ERROR_NOT_MINE);
+  const onWire = !isMapped(key, 0) && !isMapped(key, 4);
+  if (!onWire || !findQuoted6(c, protocol)) return puntUntouched6(c, COUNT_ERROR_NOT_MINE);
+  if (isMapped(c.original, 0)) return sendMixedError6(c, l4, protocol);
   return sendError6(c, quote, l4, protocol);
 }
 
@@ -95,41 +99,6 @@ export function quotedPorts6(view: DataView, protocol: number, l4: number): numb
   const type = view.getUint8(l4);
   const id = view.getUint16(l4 + ICMPV6_ID);
   return type === ICMPV6_ECHO_REQUEST ? id << 16 : type === ICMPV6_ECHO_REPLY ? id : 0;
-}
-
-/**
- * Looks the tuple in `c.reply` up in this worker's sessions, the others' and the untracked flows; the tuple to write into the quote is
- * then in `c.original`. False if nobody has it.
- */
-function findQuoted6(c: Context, protocol: number): boolean {
-  if (findIn6(c, c.sessions6, protocol)) return true;
-  for (let i = 0; i < c.others6.length; i++) {
-    if (findIn6(c, c.others6[i], protocol)) return true;
-  }
-  const overflow = c.overflow6;
-  if (overflow === null) return false;
-  overflow.key.set(c.reply);
-  const entry = overflow.find(protocol, c.now);
-  if (entry < 0) return false;
-  copyTuple6(overflow.words, entry + SESSION_ORIGINAL, c.original);
-  return true;
-}
-
-function findIn6(c: Context, sessions: SessionTable, protocol: number): boolean {
-  sessions.key.set(c.reply);
-  let entry = sessions.findReply(protocol, c.now);
-  let tupleAt = SESSION_ORIGINAL;
-  if (entry < 0) {
-    entry = sessions.findOriginal(protocol, c.now);
-    tupleAt = SESSION_REPLY6;
-  }
-  if (entry < 0) return false;
-  copyTuple6(sessions.words, entry + tupleAt, c.original);
-  return true;
-}
-
-function copyTuple6(words: Int32Array, at: number, to: Int32Array): void {
-  for (let i = 0; i < 9; i++) to[i] = words[at + i];
 }
 
 /** Rewrites quote and outer header to `c.original`, and sends the error to the quote's sender. */

@@ -1,6 +1,6 @@
 /**
  * The common case in one go: a whole TCP or UDP packet over IPv4, without options, of an established session, whose way out is open.
- * Nearly every packet is one; for all others `known4` says NOT_KNOWN, having written nothing, and they go the long way (flow.ts), which
+ * Nearly every packet is one; for all others `known4` says so, having written nothing, and they go the long way (flow.ts), which
  * comes to the same result for these packets too: this file is an optimization and nothing else.
  *
  * What the long way keeps in the context is held in local variables here, and it is one function as long as a page, because V8 inlines
@@ -62,9 +62,8 @@ const { computeChecksum, halves, SUM_ZERO, swapPorts, updatedChecksum } = rewrit
 const { HOP_MTU, HOP_SLOT, hop4, writeMacs } = route;
 const { countNext, countReply, SESSION_STAMP_SHIFT } = sessionHit;
 
-/** Not the common case; the packet is as it was. */
-export const NOT_KNOWN = -1;
-const UNKNOWN = NOT_KNOWN;
+/** Not the common case; the packet is as it was. No verdict is negative. */
+const NOT_KNOWN = -1;
 
 const FRAGMENT_BITS = IPV4_FRAGMENT_OFFSET_MASK | IPV4_MORE_FRAGMENTS;
 const L4 = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES;
@@ -75,19 +74,19 @@ const VERSION_AND_LENGTH = 0x45;
 /** Flags that may change a session's state; in the word of data offset and flags. */
 const MOVING_FLAGS = TCP_SYN | TCP_FIN | TCP_RST;
 
-/** Forwards the frame if it is the common case: VERDICT_TX, or NOT_KNOWN. */
+/** Forwards the frame if it is the common case: VERDICT_TX, or a negative number. */
 export function known4(c: Context, at: number, length: number, inSlot: number): number {
   const view = c.view;
-  if (length < MIN_FRAME_BYTES || view.getUint16(at + ETHERNET_TYPE) !== ETHERTYPE_IPV4) return UNKNOWN;
+  if (length < MIN_FRAME_BYTES || view.getUint16(at + ETHERNET_TYPE) !== ETHERTYPE_IPV4) return NOT_KNOWN;
   const l3 = at + ETHERNET_HEADER_BYTES;
   const first = view.getInt32(l3);
   const total = first & 0xffff;
-  if (first >>> 24 !== VERSION_AND_LENGTH || total > length - ETHERNET_HEADER_BYTES) return UNKNOWN;
-  if ((view.getUint16(l3 + IPV4_FRAGMENT) & FRAGMENT_BITS) !== 0) return UNKNOWN;
+  if (first >>> 24 !== VERSION_AND_LENGTH || total > length - ETHERNET_HEADER_BYTES) return NOT_KNOWN;
+  if ((view.getUint16(l3 + IPV4_FRAGMENT) & FRAGMENT_BITS) !== 0) return NOT_KNOWN;
   const ttlWord = view.getInt32(l3 + IPV4_TTL); // TTL 8, protocol 8, checksum 16
   const protocol = (ttlWord >>> 16) & 0xff;
   const l4Bytes = transportBytes(view, at + L4, total - IPV4_HEADER_BYTES, protocol);
-  if (l4Bytes < 0) return UNKNOWN;
+  if (l4Bytes < 0) return NOT_KNOWN;
 
   const source = view.getInt32(l3 + IPV4_SRC);
   const destination = view.getInt32(l3 + IPV4_DST);
@@ -101,15 +100,15 @@ export function known4(c: Context, at: number, length: number, inSlot: number): 
   }
   if (entry < 0) {
     entry = sessions.findOriginal4(protocol, source, destination, ports, c.now);
-    if (entry < 0) return UNKNOWN;
+    if (entry < 0) return NOT_KNOWN;
     tupleAt = SESSION_REPLY4;
   }
-  if (words[entry + SESSION_NOTE] >>> SESSION_STAMP_SHIFT !== c.stamp) return UNKNOWN;
+  if (words[entry + SESSION_NOTE] >>> SESSION_STAMP_SHIFT !== c.stamp) return NOT_KNOWN;
   const state = (words[entry + SESSION_KIND] >>> 16) & 0xff;
-  if (protocol === IP_PROTOCOL_TCP && state !== SESSION_STATE_ESTABLISHED) return UNKNOWN;
+  if (protocol === IP_PROTOCOL_TCP && state !== SESSION_STATE_ESTABLISHED) return NOT_KNOWN;
   const hop = hop4(c, words[entry + tupleAt]);
   const slot = c.hops4[hop + HOP_SLOT];
-  if (slot < 0 || total > c.hops4[hop + HOP_MTU] || ttlWord >>> 24 <= 1) return UNKNOWN;
+  if (slot < 0 || total > c.hops4[hop + HOP_MTU] || ttlWord >>> 24 <= 1) return NOT_KNOWN;
 
   if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
   const service = words[entry + SESSION_SERVICE];

@@ -33,7 +33,7 @@ export function matchService4(c: Context, destination: number): number {
   }
   if (c.transport === TRANSPORT_OTHER) return NO_SERVICE;
   const local = c.hops4[hop4(c, destination) + HOP_ADJACENCY] === ROUTE_LOCAL;
-  return local ? c.match.findNodePort(c.protocol, port) : NO_SERVICE;
+  return local ? c.match.findNodePort(4, c.protocol, port) : NO_SERVICE;
 }
 
 /** Service id of the IPv6 destination in words 4…7 of `tuple`, NO_SERVICE or ANSWER_ECHO. */
@@ -47,7 +47,17 @@ export function matchService6(c: Context, tuple: Int32Array): number {
   }
   if (c.transport === TRANSPORT_OTHER) return NO_SERVICE;
   const local = c.hops6[hop6(c, tuple, 4) + HOP_ADJACENCY] === ROUTE_LOCAL;
-  return local ? c.match.findNodePort(c.protocol, port) : NO_SERVICE;
+  return local ? c.match.findNodePort(6, c.protocol, port) : NO_SERVICE;
+}
+
+/** Whether some VIP covers the IPv4 destination, whatever its protocols and ports. */
+export function isInVip4(c: Context, destination: number): boolean {
+  return c.match.find4(destination, PROTOCOL_ANY_SERVICE, 0) >= 0;
+}
+
+/** The same for the IPv6 destination in words 4…7 of `tuple`. */
+export function isInVip6(c: Context, tuple: Int32Array): boolean {
+  return find6(c.match, tuple, PROTOCOL_ANY_SERVICE, 0) >= 0;
 }
 
 function find6(match: MatchTable, tuple: Int32Array, protocol: number, port: number): number {

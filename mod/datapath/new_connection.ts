@@ -17,7 +17,6 @@ import {
   COUNT_PORTS_EXHAUSTED,
   COUNT_SESSION_NEW,
   COUNT_UNTRACKED,
-  COUNT_UNTRANSLATABLE,
   POD_BYTES,
   POD_COUNTERS,
   POD_FIRST_PACKET,
@@ -35,8 +34,8 @@ import {
   pickPod,
   SERVICE_FLAGS,
   SERVICE_MASQUERADE,
-  SERVICE_NAT44,
-  SERVICE_NAT66,
+  SERVICE_NAT46,
+  SERVICE_NAT64,
   SERVICE_STICKY,
   SERVICE_STRIDE,
   SERVICE_TARGET_PORT,
@@ -48,11 +47,15 @@ import { IPV6_DST, IPV6_SRC } from "../wire/ipv6.ts";
 import { answerEcho4, answerReset4, answerUnreachable4, isAnswerable4 } from "./answer4.ts";
 import { answerEcho6, answerReset6, answerUnreachable6, isAnswerable6 } from "./answer6.ts";
 import { type Context, count, drop, TRANSPORT_SCTP, TRANSPORT_TCP, TRANSPORT_UDP } from "./context.ts";
-import { ANSWER_ECHO, matchService4, matchService6 } from "./match_service.ts";
+import { ANSWER_ECHO, isInVip4, isInVip6, matchService4, matchService6 } from "./match_service.ts";
+import { embed, mixedProtocol } from "./mixed.ts";
+import { refuse, send46, send64 } from "./send_mixed.ts";
 import { puntUntouched4, send4 } from "./send4.ts";
 import { puntUntouched6, send6 } from "./send6.ts";
 import { beginSession } from "./session_hit.ts";
 import { insertSession, loadTuple, PORTS_EXHAUSTED, useNodeSource4, useNodeSource6 } from "./source.ts";
+import { refusal46, REFUSE_NOTHING } from "./translate46.ts";
+import { refusal64 } from "./translate64.ts";
 
 /** Starts a flow with the parsed IPv4 packet, answers it, or gives it to the kernel. */
 export function connect4(c: Context): number {
@@ -60,7 +63,7 @@ export function connect4(c: Context): number {
   const destination = c.view.getInt32(c.l3 + IPV4_DST);
   const service = matchService4(c, destination);
   if (service === ANSWER_ECHO) return answerEcho4(c);
-  if (service < 0) return puntUntouched4(c, COUNT_NOT_MINE);
+  if (service < 0) return leave4(c, destination);
   if (!isAnswerable4(source) || source === destination) return drop(c, COUNT_MARTIAN);
   const original = c.original;
   original[0] =
@@ -80,14 +83,14 @@ export function connect4(c: Context): number {
     countNoServer(c, service);
     return c.transport === TRANSPORT_TCP ? answerReset4(c) : answerUnreachable4(c);
   }
-  if (serviceType(c, service) !== SERVICE_NAT44) return drop(c, COUNT_UNTRANSLATABLE);
   makeReplyTuple(c, service, pod);
+  if (serviceType(c, service) === SERVICE_NAT46) return connect46(c, service, pod, hash);
   let allocate = false;
   if (replacesSource(c, service)) {
     if (!useNodeSource4(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
     allocate = true;
   }
-  if (!remember(c, c.sessions4, c.overflow4, service, pod, hash, allocate)) {
+  if (!remember(c, c.sessions4, c.overflow4, c.protocol, service, pod, hash, allocate)) {
     return drop(c, COUNT_PORTS_EXHAUSTED);
   }
   loadTuple(c.tuple4, c.reply);
@@ -105,7 +108,7 @@ export function connect6(c: Context): number {
   original[8] = c.ports;
   const service = matchService6(c, original);
   if (service === ANSWER_ECHO) return answerEcho6(c);
-  if (service < 0) return puntUntouched6(c, COUNT_NOT_MINE);
+  if (service < 0) return leave6(c);
   if (!isAnswerable6(view, c.l3 + IPV6_SRC) || sameAddress(original, 0, original, 4)) {
     return drop(c, COUNT_MARTIAN);
   }
@@ -115,17 +118,56 @@ export function connect6(c: Context): number {
     countNoServer(c, service);
     return c.transport === TRANSPORT_TCP ? answerReset6(c) : answerUnreachable6(c);
   }
-  if (serviceType(c, service) !== SERVICE_NAT66) return drop(c, COUNT_UNTRANSLATABLE);
   makeReplyTuple(c, service, pod);
+  if (serviceType(c, service) === SERVICE_NAT64) return connect64(c, service, pod, hash);
   let allocate = false;
   if (replacesSource(c, service)) {
     if (!useNodeSource6(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
     allocate = true;
   }
-  if (!remember(c, c.sessions6, c.overflow6, service, pod, hash, allocate)) {
+  if (!remember(c, c.sessions6, c.overflow6, c.protocol, service, pod, hash, allocate)) {
     return drop(c, COUNT_PORTS_EXHAUSTED);
   }
   return send6(c, c.reply, 0);
+}
+
+/** An IPv4 client's flow to an IPv6 pod: the client is known there by the nat46 prefix, its port kept. */
+function connect46(c: Context, service: number, pod: number, hash: number): number {
+  const refusal = refusal46(c);
+  if (refusal !== REFUSE_NOTHING) return refuse(c, refusal);
+  const masked = masquerades(c, service);
+  if (!masked) embed(c, c.reply, 4, c.original[3]);
+  else if (!useNodeSource6(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
+  const protocol = mixedProtocol(c.protocol);
+  if (!remember(c, c.sessions6, c.overflow6, protocol, service, pod, hash, masked)) {
+    return drop(c, COUNT_PORTS_EXHAUSTED);
+  }
+  return send46(c, c.reply, 0);
+}
+
+/** An IPv6 client's flow to an IPv4 pod: it comes from the node's address and a port of its own. */
+function connect64(c: Context, service: number, pod: number, hash: number): number {
+  const refusal = refusal64(c);
+  if (refusal !== REFUSE_NOTHING) return refuse(c, refusal);
+  if (!useNodeSource4(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
+  if (!remember(c, c.sessions6, c.overflow6, c.protocol, service, pod, hash, true)) {
+    return drop(c, COUNT_PORTS_EXHAUSTED);
+  }
+  return send64(c, c.reply, 0);
+}
+
+/**
+ * A packet for no service is the kernel's again. From ku0, where only the routes of VIPs lead, there is no way back: it is told at once
+ * that nobody serves this port of the VIP.
+ */
+function leave4(c: Context, destination: number): number {
+  if (c.inSlot !== 0 || !isInVip4(c, destination)) return puntUntouched4(c, COUNT_NOT_MINE);
+  return c.transport === TRANSPORT_TCP ? answerReset4(c) : answerUnreachable4(c);
+}
+
+function leave6(c: Context): number {
+  if (c.inSlot !== 0 || !isInVip6(c, c.original)) return puntUntouched6(c, COUNT_NOT_MINE);
+  return c.transport === TRANSPORT_TCP ? answerReset6(c) : answerUnreachable6(c);
 }
 
 function isSticky(c: Context, service: number): boolean {
@@ -159,8 +201,11 @@ function makeReplyTuple(c: Context, service: number, pod: number): void {
 
 /** Whether the client's address cannot stay: the service masquerades, or the pod is the client (its answer would not come back). */
 function replacesSource(c: Context, service: number): boolean {
-  if ((c.services[service * SERVICE_STRIDE + SERVICE_FLAGS] & SERVICE_MASQUERADE) !== 0) return true;
-  return sameAddress(c.reply, 0, c.original, 0);
+  return masquerades(c, service) || sameAddress(c.reply, 0, c.original, 0);
+}
+
+function masquerades(c: Context, service: number): boolean {
+  return (c.services[service * SERVICE_STRIDE + SERVICE_FLAGS] & SERVICE_MASQUERADE) !== 0;
 }
 
 function sameAddress(a: Int32Array, aAt: number, b: Int32Array, bAt: number): boolean {
@@ -169,19 +214,20 @@ function sameAddress(a: Int32Array, aAt: number, b: Int32Array, bAt: number): bo
 }
 
 /**
- * Remembers the flow of `c.original` and `c.reply`, as a session or, when its bucket is full, as a note for its replies; and counts it.
+ * Remembers the flow of `c.original` and `c.reply`, of `protocol`, as a session or, when its bucket is full, as a note for its replies; and counts it.
  * False: there is no free source port.
  */
 function remember(
   c: Context,
   table: SessionTable,
   overflow: OverflowTable | null,
+  protocol: number,
   service: number,
   pod: number,
   hash: number,
   allocate: boolean,
 ): boolean {
-  const entry = insertSession(c, table, hash, allocate);
+  const entry = insertSession(c, table, protocol, hash, allocate);
   if (entry === PORTS_EXHAUSTED) return false;
   const serviceRow = service * SERVICE_COUNTERS;
   const podRow = pod * POD_COUNTERS;
@@ -199,7 +245,7 @@ function remember(
     if (overflow !== null) {
       loadTuple(overflow.key, c.reply);
       loadTuple(overflow.original, c.original);
-      overflow.note(c.protocol, service, pod, c.now);
+      overflow.note(protocol, service, pod, c.now);
     }
   }
   c.serviceCounters[serviceRow + SERVICE_BYTES] += bytes;

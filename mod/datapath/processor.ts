@@ -19,6 +19,13 @@ import {
 } from "../metrics/counters.ts";
 import { IF_FLAGS, IF_IP4, IF_IP6, IF_STRIDE } from "../table/interface.ts";
 import {
+  SERVICE_FLAGS,
+  SERVICE_IN_USE,
+  SERVICE_NAT46,
+  SERVICE_NAT64,
+  SERVICE_TYPE,
+} from "../table/service.ts";
+import {
   ETHERNET_HEADER_BYTES,
   ETHERNET_TYPE,
   ETHERTYPE_IPV4,
@@ -39,7 +46,7 @@ import {
   VERDICT_TX,
 } from "./context.ts";
 import { receive4, receive6 } from "./flow.ts";
-import { known4, NOT_KNOWN } from "./known4.ts";
+import { known4 } from "./known4.ts";
 import { clearHops, puntIn } from "./route.ts";
 
 export {
@@ -53,7 +60,7 @@ export {
   VERDICT_TX,
 } from "./context.ts";
 
-/** What a frame must have before its first byte: an ICMPv6 error takes 48 bytes of it. */
+/** What a frame must have before its first byte: an ICMPv6 error takes 48 bytes of it, a translated one too. */
 export const HEADROOM_BYTES = 64;
 
 export class Processor {
@@ -99,6 +106,7 @@ export class Processor {
     c.adjacencies = tables.adjacencies.words;
     c.interfaces = tables.interfaces.words;
     c.stamp = tables.generation & 0xffffff;
+    c.mixed = hasMixedService(tables);
     findAnyAddress(c);
     clearHops(c);
   }
@@ -119,7 +127,7 @@ export class Processor {
   process(at: number, length: number, inSlot: number, frameEnd: number): number {
     const c = this.#context;
     let verdict = known4(c, at, length, inSlot);
-    if (verdict !== NOT_KNOWN) return verdict;
+    if (verdict >= 0) return verdict;
     c.at = c.outAt = at;
     c.length = c.outLength = length;
     c.limit = at + length;
@@ -164,6 +172,16 @@ function receiveTagged(c: Context, at: number, length: number, etherType: number
   if (inner === ETHERTYPE_IPV6) return receive6(c, l3);
   count(c, COUNT_NOT_IP);
   return puntIn(c);
+}
+
+/** Whether a service's pods are of the other family than its VIP. */
+function hasMixedService({ services }: Tables): boolean {
+  for (let service = 0; service < services.capacity; service++) {
+    if ((services.get(service, SERVICE_FLAGS) & SERVICE_IN_USE) === 0) continue;
+    const type = services.get(service, SERVICE_TYPE);
+    if (type === SERVICE_NAT46 || type === SERVICE_NAT64) return true;
+  }
+  return false;
 }
 
 /** The first address of any interface, for where no other is at hand. */

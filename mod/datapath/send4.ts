@@ -15,12 +15,12 @@ import * as rewrite from "./rewrite.ts";
 import * as hops from "./route.ts";
 
 // Own constants: see "Speed" in context.ts.
-const { COUNT_PUNT_FRAGMENT } = counters;
+const { COUNT_HOST_NOT_MINE, COUNT_PUNT_FRAGMENT } = counters;
 const { ROUTE_LOCAL } = route;
 const { ETHERTYPE_IPV4 } = ethernet;
 const { IPV4_DONT_FRAGMENT, IPV4_FRAGMENT, IPV4_SRC, IPV4_TTL } = ipv4;
 const { answerTimeExceeded4, answerTooBig4 } = answer4;
-const { count } = contexts;
+const { count, drop } = contexts;
 const { completeHalfDone, rewrite4, swapPorts } = rewrite;
 const { countNoWay, HOP_ADJACENCY, HOP_MTU, HOP_SLOT, hop4, puntIn, puntKu, transmit } = hops;
 
@@ -58,8 +58,12 @@ function sendExceptional4(c: Context, words: Int32Array, tupleAt: number, hop: n
   return puntKu(c, l3, ETHERTYPE_IPV4);
 }
 
-/** Gives a packet that is none of ku's to the kernel where it came from; only a half-done checksum is completed. */
+/**
+ * Gives a packet that is none of ku's to the kernel where it came from; only a half-done checksum is completed. What the kernel itself
+ * sent by ku0 is dropped: it would come round again by the route that led it here, until its TTL ends.
+ */
 export function puntUntouched4(c: Context, reason: number): number {
+  if (c.inSlot === 0) return drop(c, COUNT_HOST_NOT_MINE);
   count(c, reason);
   completeHalfDone(c, true);
   return puntIn(c);

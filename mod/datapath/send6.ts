@@ -4,6 +4,7 @@
  * @module
  */
 
+import * as counters from "../metrics/counters.ts";
 import * as route from "../table/route.ts";
 import * as ethernet from "../wire/ethernet.ts";
 import * as ipv6 from "../wire/ipv6.ts";
@@ -14,11 +15,12 @@ import * as rewrite from "./rewrite.ts";
 import * as hops from "./route.ts";
 
 // Own constants: see "Speed" in context.ts.
+const { COUNT_HOST_NOT_MINE } = counters;
 const { ROUTE_LOCAL } = route;
 const { ETHERTYPE_IPV6 } = ethernet;
 const { IPV6_HOP_LIMIT, IPV6_SRC } = ipv6;
 const { answerTimeExceeded6, answerTooBig6 } = answer6;
-const { count } = contexts;
+const { count, drop } = contexts;
 const { completeHalfDone, rewrite6 } = rewrite;
 const { countNoWay, HOP_ADJACENCY, HOP_MTU, HOP_SLOT, hop6, puntIn, puntKu, transmit } = hops;
 
@@ -59,8 +61,12 @@ function keepsSource(c: Context, words: Int32Array, at: number): boolean {
   return true;
 }
 
-/** Gives a packet that is none of ku's to the kernel where it came from; only a half-done checksum is completed. */
+/**
+ * Gives a packet that is none of ku's to the kernel where it came from; only a half-done checksum is completed. What the kernel itself
+ * sent by ku0 is dropped: it would come round again by the route that led it here, until its TTL ends.
+ */
 export function puntUntouched6(c: Context, reason: number): number {
+  if (c.inSlot === 0) return drop(c, COUNT_HOST_NOT_MINE);
   count(c, reason);
   completeHalfDone(c, false);
   return puntIn(c);

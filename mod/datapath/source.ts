@@ -14,10 +14,12 @@
  * @module
  */
 
+import { ADJ_SLOT, ADJ_STRIDE } from "../table/adjacency.ts";
 import { IF_IP4, IF_IP6, IF_STRIDE } from "../table/interface.ts";
-import { SESSION_REPLY_TAKEN, type SessionTable } from "../table/session.ts";
+import { SESSION_FULL, SESSION_REPLY_TAKEN, type SessionTable } from "../table/session.ts";
 import { type Context, count, TRANSPORT_OTHER } from "./context.ts";
-import { hop4, hop6, HOP_SLOT } from "./route.ts";
+import { isMapped, mixedProtocol, protocolOf4 } from "./mixed.ts";
+import { hop4, hop6, HOP_ADJACENCY } from "./route.ts";
 import { COUNT_PORT_CHANGED } from "../metrics/counters.ts";
 
 /** `insertSession`: no source port could be found. */
@@ -37,19 +39,25 @@ function poolPort(index: number): number {
 }
 
 /**
- * Puts the session of `c.original` and `c.reply` into `table`; `hash` is the flow's. The source port in `c.reply` is as it was
+ * Puts the session of `c.original` and `c.reply` into `table` as one of `protocol`; `hash` is the flow's. The source port in `c.reply` is as it was
  * wanted, or, with `allocate` or when that was taken, one of the pool. Returns the entry, SESSION_FULL (with `c.reply` complete all
  * the same), or PORTS_EXHAUSTED.
  */
-export function insertSession(c: Context, table: SessionTable, hash: number, allocate: boolean): number {
+export function insertSession(
+  c: Context,
+  table: SessionTable,
+  protocol: number,
+  hash: number,
+  allocate: boolean,
+): number {
   loadTuple(table.key, c.original);
   loadTuple(table.replyKey, c.reply);
   const portAt = table.replyKey.length - 1;
   const canChange = c.transport !== TRANSPORT_OTHER;
   if (!allocate || !canChange) {
-    const entry = tryInsert(c, table);
+    const entry = tryInsert(c, table, protocol);
     if (entry !== SESSION_REPLY_TAKEN) return entry;
-    if (!canChange) return PORTS_EXHAUSTED;
+    if (!canChange) return insertInstead(c, table, protocol);
   }
   const own = (PORT_POOL / c.workerCount) | 0;
   const wanted = c.reply[8] & 0xffff;
@@ -59,7 +67,7 @@ export function insertSession(c: Context, table: SessionTable, hash: number, all
     const ports = (c.reply[8] & ~0xffff) | port;
     c.reply[8] = ports;
     table.replyKey[portAt] = ports;
-    const entry = tryInsert(c, table);
+    const entry = tryInsert(c, table, protocol);
     if (entry !== SESSION_REPLY_TAKEN) {
       if (port !== wanted) count(c, COUNT_PORT_CHANGED);
       return entry;
@@ -69,14 +77,53 @@ export function insertSession(c: Context, table: SessionTable, hash: number, all
   return PORTS_EXHAUSTED;
 }
 
-function tryInsert(c: Context, table: SessionTable): number {
+/**
+ * Where a protocol has no ports there is nothing to change: the flow that was heard last gets the replies. The session that had them
+ * is ended; if it is another worker's, the flow goes untracked.
+ */
+function insertInstead(c: Context, table: SessionTable, protocol: number): number {
+  table.key.set(table.replyKey);
+  const holder = table.findReply(protocol, c.now);
+  if (holder < 0) return SESSION_FULL;
+  table.remove(holder);
+  loadTuple(table.key, c.original);
+  const entry = table.insert(protocol, c.now);
+  return entry === SESSION_REPLY_TAKEN ? SESSION_FULL : entry;
+}
+
+function tryInsert(c: Context, table: SessionTable, protocol: number): number {
+  if (c.mixed && isTakenBeside(c, table, protocol)) return SESSION_REPLY_TAKEN;
   const others = table.addressWords === 1 ? c.others4 : c.others6;
   for (let i = 0; i < others.length; i++) {
     const other = others[i];
     other.key.set(table.replyKey);
-    if (other.findReply(c.protocol, c.now) >= 0) return SESSION_REPLY_TAKEN;
+    if (other.findReply(protocol, c.now) >= 0) return SESSION_REPLY_TAKEN;
   }
-  return table.insert(c.protocol, c.now);
+  return table.insert(protocol, c.now);
+}
+
+/** Whether a session in the tables of the other width has the same reply: IPv4 pods answer to nat44 and nat64 alike. */
+function isTakenBeside(c: Context, table: SessionTable, protocol: number): boolean {
+  const reply = c.reply;
+  if (!isMapped(reply, 0)) return false;
+  if (table.addressWords === 1) {
+    const known = mixedProtocol(protocol);
+    if (known < 0) return false;
+    if (holdsMapped(c, c.sessions6, known)) return true;
+    for (let i = 0; i < c.others6.length; i++) if (holdsMapped(c, c.others6[i], known)) return true;
+    return false;
+  }
+  const protocol4 = protocolOf4(protocol);
+  if (c.sessions4.findReply4(protocol4, reply[3], reply[7], reply[8], c.now) >= 0) return true;
+  for (let i = 0; i < c.others4.length; i++) {
+    if (c.others4[i].findReply4(protocol4, reply[3], reply[7], reply[8], c.now) >= 0) return true;
+  }
+  return false;
+}
+
+function holdsMapped(c: Context, sessions: SessionTable, protocol: number): boolean {
+  sessions.key.set(c.reply);
+  return sessions.findReply(protocol, c.now) >= 0;
 }
 
 /** Writes a scratch tuple of 9 words into a key of 9, or of 3 when it is IPv4. */
@@ -95,7 +142,7 @@ export function useNodeSource4(c: Context): boolean {
   const reply = c.reply;
   let address = c.tables.settings.ip4SrcAddress | 0;
   if (address === 0) {
-    const slot = c.hops4[hop4(c, reply[3]) + HOP_SLOT];
+    const slot = slotBy(c, c.hops4[hop4(c, reply[3]) + HOP_ADJACENCY]);
     if (slot >= 0) address = c.interfaces[slot * IF_STRIDE + IF_IP4] | 0;
   }
   if (address === 0) address = c.anyIp4;
@@ -111,13 +158,18 @@ export function useNodeSource6(c: Context): boolean {
   const configured = c.tables.settings.ip6SrcAddress;
   for (let i = 0; i < 4; i++) reply[4 + i] = configured[i];
   if (isSet(reply)) return true;
-  const slot = c.hops6[hop6(c, reply, 0) + HOP_SLOT];
+  const slot = slotBy(c, c.hops6[hop6(c, reply, 0) + HOP_ADJACENCY]);
   if (slot >= 0) {
     for (let i = 0; i < 4; i++) reply[4 + i] = c.interfaces[slot * IF_STRIDE + IF_IP6 + i] | 0;
     if (isSet(reply)) return true;
   }
   for (let i = 0; i < 4; i++) reply[4 + i] = c.anyIp6[i];
   return isSet(reply);
+}
+
+/** Slot of the interface that an adjacency leaves by, also while its neighbor is unresolved; -1 = none that is attached. */
+function slotBy(c: Context, adjacency: number): number {
+  return adjacency < 0 ? -1 : c.adjacencies[adjacency * ADJ_STRIDE + ADJ_SLOT];
 }
 
 function isSet(reply: Int32Array): boolean {

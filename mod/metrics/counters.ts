@@ -35,6 +35,11 @@ export const COUNT_NOT_IP = counter("punt", "ku-parse", "neither IPv4 nor IPv6")
 
 // ku-match: whose packet it is.
 export const COUNT_NOT_MINE = counter("punt", "ku-match", "no service and no session");
+export const COUNT_HOST_NOT_MINE = counter(
+  "drop",
+  "ku-match",
+  "of the node itself, no service and no session",
+);
 export const COUNT_NO_SERVER = counter("event", "ku-match", "no server");
 export const COUNT_MARTIAN = counter("drop", "ku-match", "source address that cannot be answered");
 
@@ -56,10 +61,16 @@ export const COUNT_PORTS_EXHAUSTED = counter("drop", "ku-session", "no free sour
 // ku-nat: rewriting.
 export const COUNT_CHECKSUM_COMPLETED = counter("event", "ku-nat", "half-done checksum completed");
 export const COUNT_NO_SOURCE_ADDRESS = counter("drop", "ku-nat", "node has no address to use as source");
-export const COUNT_UNTRANSLATABLE = counter("drop", "ku-nat", "no translation to the other family");
+export const COUNT_UNTRANSLATABLE = counter("drop", "ku-nat", "unknown to the other family");
+export const COUNT_UDP_NO_CHECKSUM = counter(
+  "drop",
+  "ku-nat",
+  "UDP without checksum, other family needs one",
+);
 
 // ku-icmp: echo, errors received and errors made.
 export const COUNT_ECHO_ANSWERED = counter("event", "ku-icmp", "echo to a VIP answered");
+export const COUNT_ERROR_UNTRANSLATABLE = counter("drop", "ku-icmp", "error unknown to the other family");
 export const COUNT_ERROR_TRANSLATED = counter("event", "ku-icmp", "error translated");
 export const COUNT_ERROR_NOT_MINE = counter("punt", "ku-icmp", "error about no session");
 export const COUNT_RESET_SENT = counter("event", "ku-icmp", "TCP reset sent");

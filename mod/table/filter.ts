@@ -9,8 +9,9 @@
  * So 0 says surely that a tuple is nobody's; anything else, that it may be somebody's. Tuples that meet in a counter cost the wrong one
  * its speed, nothing more: a worker compares exactly and gives it back to the kernel. Writers are several threads: atomic adds only.
  *
- * The hash is keyedHash6 of hash.ts, with IPv4 as ::ffff:a.b.c.d, so that a tuple has the same counter in tables of either width and
- * whichever family the packet is of. Its key is the filter's own, not that of the tables: the kernel's map shows it.
+ * The hash is keyedHash6 of hash.ts, with IPv4 as ::ffff:a.b.c.d and ICMPv6 as ICMP, so that a tuple has the same counter in tables of
+ * either width, and also when client and pod are of different families. Its key is the filter's own, not that of the tables: the
+ * kernel's map shows it.
  *
  * References: ffi/bpf/match.h ku_session_holds (the reader), ffi/bpf/maps.h ku_filter; RFC 4291 §2.5.5.2 (mapped addresses).
  */
@@ -20,6 +21,9 @@ import { expandSeed, keyedHash6, mix32 } from "./hash.ts";
 const KEY = 0;
 const COUNTERS = 1024;
 const FILTER_COUNTERS = 1 << 20;
+
+const IP_PROTOCOL_ICMP = 1;
+const IP_PROTOCOL_ICMPV6 = 58;
 
 /** Bytes of a filter. */
 export const FILTER_BYTES = 4 * (COUNTERS + FILTER_COUNTERS);
@@ -72,6 +76,7 @@ export class SessionFilter {
   }
 
   #counterOf(protocol: number, tuple: Int32Array, at: number, addressWords: 1 | 4): number {
+    if (protocol === IP_PROTOCOL_ICMPV6) protocol = IP_PROTOCOL_ICMP;
     const hash = addressWords === 1
       ? hash4(this.words, protocol, tuple[at], tuple[at + 1], tuple[at + 2])
       : hash6(this.words, KEY, protocol, tuple, at);

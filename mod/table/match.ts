@@ -9,7 +9,7 @@
  *   v6 at    slots of 8 words:  address 4 words, length << 24 | protocol << 16 | port, service id, 0, 0
  *
  * A slot is free when its service id is -1. "Kinds" says which of the three forms exist at a length, so that forms nobody uses cost no
- * probe. Node ports are v4 slots of length NODE_PORT with address 0.
+ * probe. Node ports are v4 slots of length NODE_PORT whose address is the family, 4 or 6.
  *
  * Rule: addresses are int32 words. Find never allocates. The hash is unkeyed: the keys come from the configuration, and a packet cannot
  * make a probe longer than the configuration did.
@@ -18,7 +18,7 @@
 export interface MatchEntry {
   /** 16 bytes, IPv4 as ::ffff:a.b.c.d; bits behind the prefix are ignored. */
   address: Uint8Array;
-  /** 0…128, IPv4 prefixes + 96; MATCH_NODE_PORT for a node port (the address is ignored). */
+  /** 0…128, IPv4 prefixes + 96; MATCH_NODE_PORT for a node port (of the address only the family counts). */
   prefixLength: number;
   /** 0 with port 0: every protocol and port. 255 with port 0: "some service lives here" (fragments, echo). */
   protocol: number;
@@ -137,9 +137,12 @@ export class MatchTable {
     return -1;
   }
 
-  /** Id of the service of a node port, or -1. Whether the destination is one of the node's addresses is the caller's to know. */
-  findNodePort(protocol: number, port: number): number {
-    return this.#get4(0, metaOf(MATCH_NODE_PORT, protocol, port));
+  /**
+   * Id of the service of a node port of `family` (4 or 6), or -1. Whether the destination is one of the node's addresses is the caller's
+   * to know.
+   */
+  findNodePort(family: number, protocol: number, port: number): number {
+    return this.#get4(family, metaOf(MATCH_NODE_PORT, protocol, port));
   }
 
   #find4(address: number, length: number, kinds: number, protocol: number, port: number): number {
@@ -219,7 +222,9 @@ function place(entry: MatchEntry): Placed {
   const masked = (index: number) => wordAt(address, index) & maskWord(prefixLength, index);
   return {
     is4,
-    words: nodePort ? [0, 0, 0, 0] : [masked(0), masked(1), masked(2), masked(3)],
+    words: nodePort
+      ? [0, 0, 0, isMapped4(address) ? 4 : 6]
+      : [masked(0), masked(1), masked(2), masked(3)],
     length,
     kind,
     meta: metaOf(length, protocol, port),

@@ -29,6 +29,7 @@ export const ICMP_UNREACHABLE_HOST = 1;
 export const ICMP_UNREACHABLE_PROTOCOL = 2;
 export const ICMP_UNREACHABLE_PORT = 3;
 export const ICMP_FRAGMENTATION_NEEDED = 4;
+export const ICMP_SOURCE_ROUTE_FAILED = 5;
 export const ICMP_UNREACHABLE_PROHIBITED = 13;
 
 /** Code of ICMP_TIME_EXCEEDED: in transit. */

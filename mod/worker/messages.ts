@@ -1,6 +1,6 @@
 /**
  * What the control plane and a worker say to each other. Every request carries an `id` and is answered once, in order.
- * Memory is shared, never copied: tables, sessions and counters travel as SharedArrayBuffers.
+ * Memory is shared, never copied: tables, sessions and counters travel as SharedArrayBuffers, what is the kernel's too by its address.
  *
  * @module
  */
@@ -21,6 +21,12 @@ export interface SessionBuffers {
   six: SharedArrayBuffer[];
 }
 
+/** The session filter (mod/table/filter.ts) in the process's memory; it stays there as long as the worker lives. */
+export interface FilterMemory {
+  address: bigint;
+  lengthBytes: number;
+}
+
 export interface StartRequest {
   kind: "start";
   workerIndex: number;
@@ -31,6 +37,7 @@ export interface StartRequest {
   memory: MemoryPlan;
   sessions: SessionBuffers;
   overflow: { four: SharedArrayBuffer; six: SharedArrayBuffer };
+  filter: FilterMemory;
   counters: SharedArrayBuffer;
 }
 

@@ -4,9 +4,11 @@
  * @module
  */
 
+import { pointerTo, viewOf } from "../../ffi/memory.ts";
 import { Counters } from "../metrics/counters.ts";
 import { Processor, type Tables } from "../datapath/processor.ts";
 import { AdjacencyTable } from "../table/adjacency.ts";
+import { SessionFilter } from "../table/filter.ts";
 import { InterfaceTable } from "../table/interface.ts";
 import { MatchTable } from "../table/match.ts";
 import { OverflowTable } from "../table/overflow.ts";
@@ -14,12 +16,14 @@ import { PodTable } from "../table/pod.ts";
 import { RouteTable } from "../table/route.ts";
 import { ServiceTable } from "../table/service.ts";
 import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
+import { moveSessions } from "../table/session_move.ts";
 import { XskSocket } from "../xdp/socket.ts";
 import { Umem } from "../xdp/umem.ts";
 import { BurstContext, flushAll, refill } from "./burst.ts";
 import { nowSeconds } from "./clock.ts";
 import { FramePool } from "./frame_pool.ts";
 import type {
+  FilterMemory,
   FlushRequest,
   Migrated,
   MigrateRequest,
@@ -44,10 +48,15 @@ export class WorkerState {
   readonly #umem: Umem;
   readonly #ringSize: number;
   readonly #counters: Counters;
+  readonly #filter: SessionFilter;
+  readonly #overflow4: OverflowTable;
+  readonly #overflow6: OverflowTable;
   #sessions4: SessionTable;
   #sessions6: SessionTable;
   #sweep4 = 0;
   #sweep6 = 0;
+  #sweepNotes4 = 0;
+  #sweepNotes6 = 0;
   #staged: Tables | null = null;
 
   constructor(start: StartRequest) {
@@ -57,15 +66,18 @@ export class WorkerState {
     this.#ringSize = start.memory.ringSize;
     this.#umem = Umem.create(start.memory.frameCount, start.memory.frameBytes);
     this.#counters = new Counters(start.counters);
-    const views = viewSessions(start.sessions, this.#index);
+    this.#filter = viewFilter(start.filter);
+    this.#overflow4 = new OverflowTable(start.overflow.four, this.#filter);
+    this.#overflow6 = new OverflowTable(start.overflow.six, this.#filter);
+    const views = viewSessions(start.sessions, this.#index, this.#filter);
     this.#sessions4 = views.sessions4;
     this.#sessions6 = views.sessions6;
     const processor = new Processor({
       frames: this.#umem.buffer,
       counters: this.#counters,
       ...views,
-      overflow4: new OverflowTable(start.overflow.four),
-      overflow6: new OverflowTable(start.overflow.six),
+      overflow4: this.#overflow4,
+      overflow6: this.#overflow6,
       workerIndex: this.#index,
       workerCount: start.sessions.four.length,
     });
@@ -107,9 +119,11 @@ export class WorkerState {
 
   /** Frees what has expired in `share` (0 … 1) of the tables. */
   sweep(now: number, share: number): void {
-    const count = (table: SessionTable) => Math.ceil(table.capacity * share);
-    this.#sweep4 = this.#sessions4.sweep(this.#sweep4, count(this.#sessions4), now);
-    this.#sweep6 = this.#sessions6.sweep(this.#sweep6, count(this.#sessions6), now);
+    const count = (entries: number) => Math.ceil(entries * share);
+    this.#sweep4 = this.#sessions4.sweep(this.#sweep4, count(this.#sessions4.capacity), now);
+    this.#sweep6 = this.#sessions6.sweep(this.#sweep6, count(this.#sessions6.capacity), now);
+    this.#sweepNotes4 = this.#overflow4.sweep(this.#sweepNotes4, count(this.#overflow4.places), now);
+    this.#sweepNotes6 = this.#overflow6.sweep(this.#sweepNotes6, count(this.#overflow6.places), now);
   }
 
   #openPort(request: OpenPortRequest): PortOpened {
@@ -156,10 +170,10 @@ export class WorkerState {
   }
 
   #migrate(request: MigrateRequest): Migrated {
-    const views = viewSessions(request.sessions, this.#index);
+    const views = viewSessions(request.sessions, this.#index, this.#filter);
     const now = nowSeconds();
-    const lost = views.sessions4.copyFrom(this.#sessions4, now) +
-      views.sessions6.copyFrom(this.#sessions6, now);
+    const lost = moveSessions(this.#sessions4, views.sessions4, now) +
+      moveSessions(this.#sessions6, views.sessions6, now);
     this.context.processor.setSessions(views);
     this.#sessions4 = views.sessions4;
     this.#sessions6 = views.sessions6;
@@ -190,8 +204,13 @@ export class WorkerState {
   }
 }
 
-/** Views of all workers' tables: this one's own, and the others' for reading. */
-function viewSessions(buffers: SessionBuffers, index: number): {
+/** The filter that all workers share. */
+function viewFilter({ address, lengthBytes }: FilterMemory): SessionFilter {
+  return new SessionFilter(new Int32Array(viewOf(pointerTo(address), lengthBytes)));
+}
+
+/** Views of all workers' tables: this one's own, which `filter` counts, and the others' for reading. */
+function viewSessions(buffers: SessionBuffers, index: number, filter: SessionFilter): {
   sessions4: SessionTable;
   sessions6: SessionTable;
   others4: SessionTable[];
@@ -200,8 +219,8 @@ function viewSessions(buffers: SessionBuffers, index: number): {
   const others = (of: SharedArrayBuffer[]) =>
     of.filter((_, other) => other !== index).map((buffer) => new SessionTable(buffer));
   return {
-    sessions4: new SessionTable(buffers.four[index]),
-    sessions6: new SessionTable(buffers.six[index]),
+    sessions4: new SessionTable(buffers.four[index], filter),
+    sessions6: new SessionTable(buffers.six[index], filter),
     others4: others(buffers.four),
     others6: others(buffers.six),
   };

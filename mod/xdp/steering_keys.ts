@@ -19,7 +19,7 @@ const KEY_PORT = 18;
 
 /** Prefix length of a host. */
 export const PLEN_HOST = 128;
-/** Prefix length that marks a node port; the address is zero. */
+/** Prefix length that marks a node port; the address is `nodePortAddress` of a family. */
 export const PLEN_NODE_PORT = 255;
 /** Protocol of the derived entries. */
 const PROTOCOL_ANY = 255;
@@ -43,11 +43,18 @@ export interface SteeringKey {
   port: number;
 }
 
+/** What stands for "any of the node's own addresses" of a family in a node port's key: ::4 or ::6. */
+export function nodePortAddress(family: 4 | 6): Uint8Array {
+  const address = new Uint8Array(16);
+  address[15] = family;
+  return address;
+}
+
 /** The key's bytes at `at`. */
 export function writeKey(to: Uint8Array, at: number, key: SteeringKey): void {
   const plen = key.prefixLength;
   for (let i = 0; i < 16; i++) {
-    const bits = plen === PLEN_NODE_PORT ? 0 : Math.min(8, Math.max(0, plen - i * 8));
+    const bits = Math.min(8, Math.max(0, plen - i * 8)); // a node port's address is kept whole
     to[at + i] = key.address[i] & (0xff00 >> bits);
   }
   to[at + KEY_PLEN] = plen;

@@ -12,6 +12,7 @@ import { openLibrary } from "../../ffi/library.ts";
 import { cString } from "../../ffi/memory.ts";
 import { XskSocket } from "../../mod/xdp/socket.ts";
 import { ownProgramsOn, Steering, type SteeringMode } from "../../mod/xdp/steering.ts";
+import { nodePortAddress } from "../../mod/xdp/steering_keys.ts";
 import { Umem } from "../../mod/xdp/umem.ts";
 import {
   ALL,
@@ -108,6 +109,8 @@ async function matchesFragmentsAndPrefixes(): Promise<void> {
   steering.pods.replaceAll([keyOf("10.77.0.2", ALL), keyOf("fd77::2", ALL)]);
   assertEquals(await count("10.77.0.1"), 0, "not without the flag");
   steering.update(linkOf(UPLINK, { nat4: true }));
+  assertEquals(await count("10.77.0.1"), 0, "not if it answers nobody");
+  new Int32Array(steering.filter.buffer).fill(1); // the same counter for all, and it counts something
   assertEquals(await count("10.77.0.1"), 1, "a pod's packet");
   assertEquals(await count("fd77::1"), 0, "of the other family only with its own flag");
   steering.update(linkOf(UPLINK, { nat6: true }));
@@ -115,7 +118,7 @@ async function matchesFragmentsAndPrefixes(): Promise<void> {
 
   // Node ports: on the node's addresses only.
   steering.pods.replaceAll([]);
-  const nodePort = { address: new Uint8Array(16), prefixLength: 255, protocol: 17, port: 30053 };
+  const nodePort = { address: nodePortAddress(4), prefixLength: 255, protocol: 17, port: 30053 };
   steering.match.replaceAll([nodePort]);
   const datagram = async (port: number) => {
     const text = `import socket; socket.socket(2, 2).sendto(b"x", ("10.77.0.1", ${port}))`;

@@ -4,17 +4,14 @@
  */
 
 import type { SteeringKey } from "../../mod/xdp/steering_keys.ts";
+import type { Answer } from "../packets/filter_model.ts";
 
 const ICMP = 1, TCP = 6, UDP = 17, FRAGMENT = 44, AH = 51, ICMPV6 = 58, SCTP = 132;
 /** Bytes into the frame at which a header may at most begin. */
 const MAX_AT = 1024;
 
-interface Parsed {
-  source: Uint8Array;
-  destination: Uint8Array;
-  protocol: number;
-  sourcePort: number;
-  destinationPort: number;
+/** In an echo the asker's identifier is its port. */
+interface Parsed extends Answer {
   kind: "plain" | "fragment" | "echo" | "error" | "neighbor";
   innerAt: number;
 }
@@ -78,6 +75,8 @@ function withTransport(parsed: Parsed, bytes: Uint8Array, at: number, isIp6: boo
     if ((isIp6 ? [1, 2, 3, 4] : [3, 11, 12]).includes(type)) parsed.kind = "error";
     else if (type === (isIp6 ? 128 : 8)) parsed.kind = "echo";
     else if (isIp6 && (type >= 130 && type <= 137 || type === 143)) parsed.kind = "neighbor";
+    if (parsed.kind === "echo") parsed.sourcePort = u16(bytes, at + 4);
+    if (type === (isIp6 ? 129 : 0)) parsed.destinationPort = u16(bytes, at + 4);
     parsed.innerAt = at + 8;
   }
   return parsed;
@@ -98,12 +97,13 @@ function holds(keys: readonly SteeringKey[], address: Uint8Array, parsed: Parsed
   });
 }
 
-/** Whether the frame is ku's, on an interface with this MAC and `nat4` and `nat6 in`. */
+/** Whether the frame is ku's, on an interface with this MAC and `nat4` and `nat6 in`. `isAwaited`: what the filter says of an answer. */
 export function isSteered(
   frame: Uint8Array,
   mac: Uint8Array,
   match: readonly SteeringKey[],
   pods: readonly SteeringKey[],
+  isAwaited: (answer: Answer) => boolean,
 ): boolean {
   if (mac.some((byte, i) => frame[i] !== byte)) return false;
   const at = u16(frame, 12) === 0x8100 ? 18 : 14;
@@ -115,8 +115,9 @@ export function isSteered(
   const podHolds = (address: Uint8Array, of: Parsed, port: number) =>
     holds(pods, address, of.kind === "echo" ? { ...of, kind: "plain" } : of, port);
   if (parsed.kind !== "error") {
-    return holds(match, parsed.destination, parsed, parsed.destinationPort) ||
-      podHolds(parsed.source, parsed, parsed.sourcePort);
+    if (holds(match, parsed.destination, parsed, parsed.destinationPort)) return true;
+    return podHolds(parsed.source, parsed, parsed.sourcePort) &&
+      (parsed.kind === "fragment" || isAwaited(parsed));
   }
   const inner = parse(frame, parsed.innerAt, isIp6);
   if (inner === null || inner.kind === "error" || inner.kind === "neighbor") return false;

@@ -1,6 +1,6 @@
 /*
- * The decision of the steering programs, by BPF_PROG_TEST_RUN: a table of packets, and random changes to them against
- * a slow model of the rules, for ku_xdp and ku_tc alike.
+ * The decision of the steering programs, by BPF_PROG_TEST_RUN: a table of packets, random changes to them, and random
+ * answers of pods, against a slow model of the rules, for ku_xdp and ku_tc alike.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -16,8 +16,10 @@ import {
 } from "../../ffi/bpf.ts";
 import { libbpf } from "../../ffi/libbpf.ts";
 import { bufferAddress } from "../../ffi/memory.ts";
+import { SessionFilter } from "../../mod/table/filter.ts";
 import * as build from "../packets/builder.ts";
-import { property } from "../packets/random.ts";
+import { type Answer, counterModel } from "../packets/filter_model.ts";
+import { property, type Random } from "../packets/random.ts";
 import { keyOf, linkOf, setUp, UPLINK } from "./steering_rings.ts";
 import { isSteered } from "./steering_model.ts";
 
@@ -45,7 +47,7 @@ const VIP = "10.96.0.1",
   FAR6 = "fd99::9";
 const ANY_VIP = "10.98.0.1", ANY_VIP6 = "fd98::1";
 
-/** What is steered in every case: on an interface with `nat4` and `nat6 in`. */
+/** What is steered in every case: on an interface with `nat4` and `nat6 in`, when every answer is awaited. */
 const MATCH = [
   keyOf(VIP, { protocol: TCP, port: 80 }),
   keyOf(VIP, { protocol: SCTP, port: 3868 }),
@@ -175,6 +177,33 @@ const CASES: readonly Case[] = [
   ["about something else", error6(buildPacket(v6, tcp({ dstPort: 8080 }))), false],
 ];
 
+/** What the pods' keys are when any packet of theirs may be an answer. */
+const SERVE_ALL = [keyOf(POD, { protocol: 0, port: 0 }), keyOf(POD6, { protocol: 0, port: 0 })];
+/** mod/table/filter.ts: bytes of the filter before its counters. */
+const COUNTERS_AT = 4096;
+
+/** A packet of a pod to anywhere, of any protocol that has ports, an identifier, or neither. */
+function randomAnswer(random: Random): Uint8Array {
+  const is6 = random.below(2) === 0;
+  const port = () => random.below(65536);
+  const ports = { srcPort: port(), dstPort: port() };
+  const echo = { type: is6 ? 128 + random.below(2) : 8 * random.below(2), rest: random.int32() >>> 0 };
+  const segment = [
+    () => tcp(ports),
+    () => udp(ports),
+    () => build.sctp(ports),
+    () => is6 ? icmpv6(echo) : icmp(echo),
+    () => build.raw(47, random.bytes(8)),
+  ][random.below(5)]();
+  const word = () => random.below(65536).toString(16);
+  const dst = is6 ? `2001:${word()}:${word()}::${word()}` : [198, ...random.bytes(3)].join(".");
+  return buildFrame({ src: is6 ? POD6 : POD, dst }, segment, mac);
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 function isTagged(frame: Uint8Array): boolean {
   return frame[12] === 0x81 && frame[13] === 0;
 }
@@ -223,33 +252,63 @@ export async function decidesAlike(): Promise<void> {
     assert(verdict === TC_ACT_UNSPEC || verdict === TC_ACT_REDIRECT, `tc verdict ${verdict}`);
     return verdict === TC_ACT_REDIRECT;
   };
+  // No session is there, and no key either: all answers have counter 0.
+  const counters = new Int32Array(steering.filter.buffer, COUNTERS_AT);
+  for (const [description, frame] of CASES) {
+    const expected = isSteered(frame, link.mac, MATCH, PODS, () => false);
+    assertEquals(
+      [byXdp(frame), byTc(frame)],
+      [expected, expected && !isTagged(frame)],
+      `unawaited ${description}`,
+    );
+  }
+  counters[0] = 1;
   for (const [description, frame, xdp, tc = xdp] of CASES) {
     assertEquals([byXdp(frame), byTc(frame)], [xdp, tc], description);
-    assertEquals(isSteered(frame, link.mac, MATCH, PODS), xdp, `the model: ${description}`);
+    assertEquals(isSteered(frame, link.mac, MATCH, PODS, () => true), xdp, `the model: ${description}`);
   }
   let steered = 0;
   property((random) => {
+    const { words } = SessionFilter.create(
+      new Int32Array(steering.filter.buffer),
+      Uint32Array.from({ length: 4 }, () => random.int32()),
+    );
+    for (let i = 0; i < counters.length; i++) counters[i] = random.int32() & 1;
+    const isAwaited = (answer: Answer) => counters[counterModel(words, answer)] !== 0;
+    steering.pods.replaceAll(SERVE_ALL);
+    let awaited = 0;
+    for (let round = 0; round < 4000; round++) {
+      const frame = randomAnswer(random);
+      const expected = isSteered(frame, link.mac, [], SERVE_ALL, isAwaited);
+      assertEquals([byXdp(frame), byTc(frame)], [expected, expected], hexOf(frame));
+      if (expected) awaited++;
+    }
+    assert(awaited > 1800 && awaited < 2200, `${awaited} of 4000 answers: half of the counters are set`);
+    steering.pods.replaceAll(PODS);
     for (let round = 0; round < 20_000; round++) {
       const frame = Uint8Array.from(CASES[random.below(CASES.length)][1]);
       for (let changes = random.below(4); changes > 0; changes--) {
         frame[random.below(frame.length)] ^= 1 << random.below(8);
       }
       const cut = frame.slice(0, random.below(4) === 0 ? 14 + random.below(frame.length - 13) : frame.length);
-      const expected = isSteered(cut, link.mac, MATCH, PODS);
-      const text = () => [...cut].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-      assertEquals(byXdp(cut), expected, text());
-      assertEquals(byTc(cut), expected && !isTagged(cut), text());
+      const expected = isSteered(cut, link.mac, MATCH, PODS, isAwaited);
+      assertEquals([byXdp(cut), byTc(cut)], [expected, expected && !isTagged(cut)], hexOf(cut));
       if (expected) steered++;
     }
   });
   assert(steered > 2000 && steered < 18_000, `${steered} of 20000`);
   // What passing costs bystanders. (What is redirected cannot be repeated: a tc run changes its packet.)
-  const bystander = toVip({ dst: FAR });
-  xdpContext.setUint32(XDP_MD_DATA_END, bystander.length, true);
-  const [, xdpNs] = testRun(xdpFd, bystander, new Uint8Array(xdpContext.buffer), 200_000);
-  const [, tcNs] = testRun(tcFd, bystander, new Uint8Array(skbContext.buffer), 200_000);
-  assert(xdpNs < 2000 && tcNs < 2000, `a bystander costs ${xdpNs} ns in ku_xdp, ${tcNs} ns in ku_tc`);
-  if (Deno.env.has("KU_VERBOSE")) console.log(`a bystander: ku_xdp ${xdpNs} ns, ku_tc ${tcNs} ns`);
+  counters.fill(0);
+  const direct = buildFrame({ src: POD, dst: FAR }, tcp({ srcPort: 8080 }), mac);
+  for (
+    const [who, frame] of [["a bystander", toVip({ dst: FAR })], ["a pod's direct answer", direct]] as const
+  ) {
+    xdpContext.setUint32(XDP_MD_DATA_END, frame.length, true);
+    const [, xdpNs] = testRun(xdpFd, frame, new Uint8Array(xdpContext.buffer), 200_000);
+    const [, tcNs] = testRun(tcFd, frame, new Uint8Array(skbContext.buffer), 200_000);
+    assert(xdpNs < 2000 && tcNs < 2000, `${who} costs ${xdpNs} ns in ku_xdp, ${tcNs} ns in ku_tc`);
+    if (Deno.env.has("KU_VERBOSE")) console.log(`${who}: ku_xdp ${xdpNs} ns, ku_tc ${tcNs} ns`);
+  }
   rings.close();
   steering.detachAll();
   steering.close();

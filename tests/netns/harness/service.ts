@@ -3,8 +3,9 @@
 import type { Mode } from "./daemon.ts";
 import type { Ground } from "./ground.ts";
 
-/** An address that belongs to no interface. */
+/** Addresses that belong to no interface. */
 export const VIP = "10.96.0.10";
+export const VIP6 = "fd00:96::10";
 /** Port of the service on the VIP, and the other port where the pods serve it. */
 export const WEB_PORT = 80;
 export const POD_WEB_PORT = 8080;
@@ -16,7 +17,11 @@ export interface VipConfig {
   protocol?: string;
   port?: number;
   targetPort?: number;
+  nodePort?: number;
+  type?: string;
   newLen?: number;
+  srcIpSticky?: boolean;
+  masquerade?: boolean;
   pods?: (string | { address: string; weight: number })[];
 }
 
@@ -34,6 +39,15 @@ export function attached(ground: Ground, mode: Mode | "auto" | "generic"): Confi
       ...ground.pods.map((pod) => ({ name: pod.nodeInterface, mode, nat4: "in" as const })),
     ],
     vips: [],
+  };
+}
+
+/** The same with `nat6 in` beside it. */
+export function attachedDual(ground: Ground, mode: Mode | "auto" | "generic"): Config {
+  const config = attached(ground, mode);
+  return {
+    ...config,
+    interfaces: config.interfaces.map((one) => one.nat4 === "in" ? { ...one, nat6: "in" as const } : one),
   };
 }
 

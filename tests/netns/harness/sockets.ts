@@ -107,7 +107,7 @@ export class Sockets implements AsyncDisposable {
     return await promise;
   }
 
-  async #open(type: "datagram" | "stream", options: OpenOptions): Promise<Socket> {
+  async #open(type: "datagram" | "stream" | "raw", options: OpenOptions): Promise<Socket> {
     const answer = await this.request("open", { family: "inet", ...options, type });
     return new Socket(this, answer.socket!, answer.address![1]);
   }
@@ -118,6 +118,11 @@ export class Sockets implements AsyncDisposable {
 
   tcp(options: OpenOptions = {}): Promise<Socket> {
     return this.#open("stream", options);
+  }
+
+  /** A raw socket of an IP protocol: sends and receives what is behind the IP header (IPv4: receives the header too). */
+  raw(protocol: number, options: OpenOptions = {}): Promise<Socket> {
+    return this.#open("raw", { ...options, protocol });
   }
 
   /** A TCP connection. */

@@ -159,7 +159,8 @@ function fixtures(f: Family): Fixture[] {
         ],
         counted,
       });
-      for (const keep of [8, 9, 12, 17, 18, 19, 20, 21, 33]) {
+      // Not 17: of a checksum cut in half, the half is left as it is.
+      for (const keep of [8, 9, 12, 16, 18, 19, 20, 21, 33]) {
         all.push({
           description: `${name} about ${talk.name}, ${keep} bytes behind the quoted header`,
           steps: [

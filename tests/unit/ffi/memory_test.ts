@@ -1,7 +1,9 @@
 /* Memory outside of the heap, what waits on descriptors, and where libraries come from. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { SystemError } from "../../../ffi/errno.ts";
 import { closeFd, createEventFd, drainEventFd, signalEventFd } from "../../../ffi/event_fd.ts";
+import { libc, MFD_CLOEXEC } from "../../../ffi/libc.ts";
 import { libraryOrigins, openLibrary } from "../../../ffi/library.ts";
 import {
   addressOf,
@@ -9,6 +11,7 @@ import {
   cString,
   fromCString,
   mapMemory,
+  mapShared,
   pointerTo,
   viewOf,
 } from "../../../ffi/memory.ts";
@@ -29,6 +32,19 @@ Deno.test("mapMemory gives zero bytes, aligned to a huge page when it is large",
     assertEquals(addressOf(mapping.pointer) % align, 0n);
     mapping.unmap();
   }
+});
+
+Deno.test("mapShared gives all that map a file the same memory", () => {
+  const fd = libc.memfd_create(cString("shared"), MFD_CLOEXEC);
+  assertEquals(libc.write(fd, new Uint8Array(8192).fill(3), 8192n), 8192);
+  const one = mapShared(fd, 8192, "shared"), other = mapShared(fd, 8192, "shared");
+  const view = new Int32Array(other.buffer);
+  assertEquals([view.length, view[2047]], [2048, 0x03030303]);
+  Atomics.add(new Int32Array(one.buffer), 2047, 1);
+  assertEquals(view[2047], 0x03030304);
+  for (const mapping of [one, other]) mapping.unmap();
+  closeFd(fd);
+  assertThrows(() => mapShared(fd, 8192, "nothing"), SystemError, "map memory of nothing: EBADF");
 });
 
 Deno.test("bufferAddress and pointerTo lead back to the bytes", () => {

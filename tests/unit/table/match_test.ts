@@ -144,13 +144,19 @@ Deno.test("MatchTable: protocol 255 and port 0 find that some service lives at a
   assertEquals([find(table, "10.0.0.1", UDP, 0), find(table, "10.0.0.1", TCP, 0)], [-1, -1]);
 });
 
-Deno.test("MatchTable: node ports are found by protocol and port, and no address finds them", () => {
-  const nodePort = { ...entry("10.0.0.1", TCP, 30080, 1), prefixLength: MATCH_NODE_PORT };
-  const table = MatchTable.build([nodePort, entry("10.0.0.1", TCP, 80, 1)]);
-  assertEquals(
-    [table.findNodePort(TCP, 30080), table.findNodePort(UDP, 30080), table.findNodePort(TCP, 80)],
-    [1, -1, -1],
-  );
+Deno.test("MatchTable: node ports are found by family, protocol and port, and no address finds them", () => {
+  const nodePort = (address: string, id: number) => {
+    return { ...entry(address, TCP, 30080, id), prefixLength: MATCH_NODE_PORT };
+  };
+  const one = MatchTable.build([nodePort("10.0.0.1", 1)]);
+  assertEquals([one.findNodePort(4, TCP, 30080), one.findNodePort(6, TCP, 30080)], [1, -1]);
+  const table = MatchTable.build([
+    nodePort("10.0.0.1", 1),
+    nodePort("fd00::1", 2),
+    entry("10.0.0.1", TCP, 80, 1),
+  ]);
+  assertEquals([table.findNodePort(4, TCP, 30080), table.findNodePort(6, TCP, 30080)], [1, 2]);
+  assertEquals([table.findNodePort(4, UDP, 30080), table.findNodePort(4, TCP, 80)], [-1, -1]);
   assertEquals([find(table, "10.0.0.1", TCP, 30080), find(table, "0.0.0.0", TCP, 30080)], [-1, -1]);
 });
 
@@ -158,11 +164,8 @@ Deno.test("MatchTable: of entries with the same key the last holds; an empty tab
   const table = MatchTable.build([entry("10.0.0.1", TCP, 80, 1), entry("10.0.0.1", TCP, 80, 2)]);
   assertEquals(find(table, "10.0.0.1", TCP, 80), 2);
   const empty = MatchTable.build([]);
-  assertEquals([find(empty, "10.0.0.1", TCP, 80), find(empty, "::1", TCP, 80), empty.findNodePort(TCP, 80)], [
-    -1,
-    -1,
-    -1,
-  ]);
+  assertEquals([find(empty, "10.0.0.1", TCP, 80), find(empty, "::1", TCP, 80)], [-1, -1]);
+  assertEquals(empty.findNodePort(4, TCP, 80), -1);
 });
 
 Deno.test("MatchTable: another view of the buffer finds the same; a foreign buffer is refused", () => {

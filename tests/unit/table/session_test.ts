@@ -5,6 +5,7 @@ import { repliesAtFor } from "../../../mod/table/session_layout.ts";
 import {
   SESSION_FULL,
   SESSION_LAST_SEEN,
+  SESSION_ORIGINAL,
   SESSION_REPLY_TAKEN,
   SESSION_STATE_ESTABLISHED,
   SessionTable,
@@ -80,10 +81,17 @@ for (const addressWords of [1, 4] as const) {
       table.key.set(tuple);
       assertEquals(table[find](17, NOW), entry);
       assertEquals(table[find](6, NOW), -1);
+      table.words[entry] ^= 1 << 24;
+      assertEquals(table[find](17, NOW), -1, `${find}, protocol`);
+      table.words[entry] ^= 1 << 24;
       for (let word = 0; word < tuple.length; word++) {
+        // Changed in memory, so that hash, tag and slot still lead to the entry and only the comparison can refuse it.
+        const at = entry + (find === "findOriginal" ? SESSION_ORIGINAL : table.replyAt) + word;
         table.key.set(tuple);
-        table.key[word] ^= 1 << word;
-        assertEquals(table[find](17, NOW), -1);
+        table.words[at] ^= 1 << word;
+        assertEquals(table[find](17, NOW), -1, `${find}, word ${word}`);
+        table.words[at] ^= 1 << word;
+        assertEquals(table[find](17, NOW), entry);
       }
     }
   });

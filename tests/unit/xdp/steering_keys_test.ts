@@ -9,6 +9,7 @@ import {
   lengthsValue,
   MAX_KEYS,
   MAX_LENGTHS,
+  nodePortAddress,
   PLEN_NODE_PORT,
   type SteeringKey,
   writeKey,
@@ -64,8 +65,11 @@ Deno.test("writeKey lays a key out as struct ku_key, without the bits beyond the
   assertEquals(hex(bytes.slice(1)), "00000000000000000000ffff0a600200" + "77" + "06" + "1f90");
   writeKey(bytes, 1, key("fd00::ffff", 127, 17, 53));
   assertEquals(hex(bytes.slice(1)), "fd00000000000000000000000000fffe" + "7f" + "11" + "0035");
-  writeKey(bytes, 1, { ...key("10.0.0.1", 32, 6, 30080), prefixLength: PLEN_NODE_PORT });
-  assertEquals(hex(bytes.slice(1)), "00".repeat(16) + "ff" + "06" + "7580");
+  for (const family of [4, 6] as const) {
+    const address = nodePortAddress(family);
+    writeKey(bytes, 1, { address, prefixLength: PLEN_NODE_PORT, protocol: 6, port: 30080 });
+    assertEquals(hex(bytes.slice(1)), "00".repeat(15) + `0${family}` + "ff" + "06" + "7580");
+  }
 });
 
 Deno.test("KeyTable keeps one entry for each key, and one that says that something lives at the address", () => {
@@ -99,11 +103,14 @@ Deno.test("KeyTable tells the prefix lengths in use by family, longest first, an
     key("10.96.0.1", 32, 6, 80),
     key("fd00::", 8, 0, 0),
     key("fd00::", 112, 0, 0),
-    { ...key("0.0.0.0", 0, 6, 30080), prefixLength: PLEN_NODE_PORT },
+    { address: nodePortAddress(4), prefixLength: PLEN_NODE_PORT, protocol: 6, port: 30080 },
+    { address: nodePortAddress(6), prefixLength: PLEN_NODE_PORT, protocol: 6, port: 30080 },
   ];
   map.table.add(keys);
   assertEquals(map.lengths, [[112, 104, 96], [112, 8]]);
   assertEquals(map.hasNodePorts, true);
+  map.table.remove(keys.slice(6, 7));
+  assertEquals([map.lengths, map.hasNodePorts], [[[112, 104, 96], [112, 8]], true], "one family's are left");
   map.table.replaceAll(keys.slice(1, 5));
   assertEquals(map.lengths, [[112, 96], [8]]);
   assertEquals(map.hasNodePorts, false);

@@ -1,13 +1,13 @@
-/** Fixtures of what does not simply leave: punts, answers of ku's own, drops; for both families. */
+/** Fixtures of packets that ku answers itself, or refuses to; for both families. */
 
+import { assertEquals } from "@std/assert";
+import { SERVICE_NO_SERVER } from "../../../mod/metrics/counters.ts";
 import {
   buildFrame,
   buildPacket,
-  concat,
   type IcmpFields,
   type IpFields,
   pattern,
-  raw,
   type Segment,
   tcp,
   udp,
@@ -24,8 +24,6 @@ import {
   SERVICE_EMPTY,
   UPLINK,
 } from "../../packets/node.ts";
-import { assertEquals } from "@std/assert";
-import { SERVICE_NO_SERVER } from "../../../mod/metrics/counters.ts";
 
 /** Bytes of a packet that an error may quote. */
 function quote(f: Family, packet: Uint8Array): Uint8Array {
@@ -54,122 +52,6 @@ function answerToClient(
 ) {
   const payload = quote(f, buildPacket(ip, segment));
   return sentBy(UPLINK, own(f, from, ip.src), f.icmp({ ...error, payload }));
-}
-
-function punts(f: Family): Fixture[] {
-  const to = (dst: string): IpFields => ({ src: f.client, dst });
-  return [
-    {
-      description: "what matches nothing goes to the kernel untouched",
-      steps: [
-        {
-          input: buildFrame(to(f.vip), udp({ dstPort: 81 })),
-          slot: UPLINK,
-          verdict: "puntIn",
-          output: buildFrame(to(f.vip), udp({ dstPort: 81 })),
-        },
-        {
-          input: buildFrame({ src: f.pod, dst: f.client }, tcp({ srcPort: 8080 }), { vlan: 7 }),
-          slot: PODS,
-          verdict: "puntIn",
-          output: buildFrame({ src: f.pod, dst: f.client }, tcp({ srcPort: 8080 }), { vlan: 7 }),
-        },
-      ],
-      counted: { "ku-match: no service and no session": 2 },
-    },
-    {
-      description: "a half-done checksum is completed on the way to the kernel",
-      steps: [
-        {
-          input: buildFrame(
-            { src: f.pod, dst: f.client },
-            tcp({ srcPort: 8080, checksum: "half", payload: pattern(99) }),
-          ),
-          slot: PODS,
-          verdict: "puntIn",
-          output: buildFrame({ src: f.pod, dst: f.client }, tcp({ srcPort: 8080, payload: pattern(99) })),
-        },
-      ],
-    },
-    {
-      description: "a pod's own connection to the world is untouched",
-      steps: [
-        {
-          input: buildFrame({ src: f.pod, dst: f.router }, tcp({ srcPort: 33000, dstPort: 443, flags: 2 })),
-          slot: PODS,
-          verdict: "puntIn",
-          output: buildFrame({ src: f.pod, dst: f.router }, tcp({ srcPort: 33000, dstPort: 443, flags: 2 })),
-        },
-      ],
-    },
-    {
-      description: "a pod behind an interface that is not attached: rewritten, TTL left to the kernel",
-      steps: [
-        {
-          input: buildFrame(to(f.vipUnattached), udp({ dstPort: 80, checksum: "half" })),
-          slot: UPLINK,
-          verdict: "puntIn",
-          output: buildFrame(to(f.podUnattached), udp({ dstPort: 80 })),
-        },
-      ],
-      counted: { "ku-route: egress interface not attached": 1, "ku-session: session started": 1 },
-    },
-    {
-      description: "a pod whose neighbor is not resolved",
-      steps: [
-        {
-          input: buildFrame(to(f.vipUnresolved), udp({ dstPort: 80 })),
-          slot: UPLINK,
-          verdict: "puntIn",
-          output: buildFrame(to(f.podUnresolved), udp({ dstPort: 80 })),
-        },
-      ],
-      counted: { "ku-route: neighbor not resolved": 1 },
-    },
-    {
-      description: "a pod without a route",
-      steps: [
-        {
-          input: buildFrame(to(f.vipNoRoute), udp({ dstPort: 80 })),
-          slot: UPLINK,
-          verdict: "puntIn",
-          output: buildFrame(to(f.podNoRoute), udp({ dstPort: 80 })),
-        },
-      ],
-      counted: { "ku-route: no route": 1 },
-    },
-    {
-      description: "a pod on the node itself, whatever the TTL",
-      steps: [
-        {
-          input: buildFrame({ ...to(f.vipLocal), ttl: 1 }, udp({ dstPort: 80 })),
-          slot: UPLINK,
-          verdict: "puntIn",
-          output: buildFrame({ ...to(f.podsAddress), ttl: 1 }, udp({ dstPort: 80 })),
-        },
-      ],
-      counted: { "ku-route: for the node itself": 1 },
-    },
-    {
-      description:
-        "an answer to a client that is not reached by an attached interface enters on ku0, untagged",
-      steps: [
-        {
-          input: buildFrame({ src: f.podUnattached, dst: f.vip }, udp({ dstPort: 80 })),
-          slot: UPLINK,
-          verdict: "tx",
-        },
-        {
-          input: buildFrame({ src: f.pod, dst: f.podUnattached }, udp({ srcPort: 8080, dstPort: 40000 }), {
-            vlan: 5,
-          }),
-          slot: PODS,
-          verdict: "puntKu",
-          output: buildFrame({ src: f.vip, dst: f.podUnattached }, udp({ srcPort: 80, dstPort: 40000 })),
-        },
-      ],
-    },
-  ];
 }
 
 function answers(f: Family): Fixture[] {
@@ -383,76 +265,11 @@ function answers(f: Family): Fixture[] {
   ];
 }
 
-function badFrames(f: Family): { description: string; frame: Uint8Array }[] {
-  const ip: IpFields = { src: f.client, dst: f.vip };
-  const whole = buildFrame(ip, udp({ dstPort: 80 }));
-  const edit = (at: number, value: number) => {
-    const frame = whole.slice();
-    frame[at] = value;
-    return frame;
-  };
-  return [
-    { description: "no Ethernet header", frame: whole.subarray(0, 13) },
-    { description: "no IP header", frame: whole.subarray(0, 14) },
-    { description: "half an IP header", frame: whole.subarray(0, 14 + f.headerBytes - 1) },
-    { description: "half a UDP header", frame: buildFrame(ip, raw(17, pattern(7))) },
-    { description: "half a TCP header", frame: buildFrame(ip, raw(6, pattern(19))) },
-    { description: "cut behind the headers", frame: whole.subarray(0, whole.length - 1) },
-    { description: "another version", frame: edit(14, 0x55) },
-    { description: "a UDP length that is too long", frame: buildFrame(ip, udp({ dstPort: 80, length: 11 })) },
-    { description: "a UDP length that is too short", frame: buildFrame(ip, udp({ dstPort: 80, length: 7 })) },
-    {
-      description: "a TCP header longer than the packet",
-      frame: (() => {
-        const frame = buildFrame(ip, tcp({ dstPort: 80 }));
-        frame[14 + f.headerBytes + 12] = 0x60;
-        return frame;
-      })(),
-    },
-    {
-      description: "a TCP header shorter than a header",
-      frame: (() => {
-        const frame = buildFrame(ip, tcp({ dstPort: 80 }));
-        frame[14 + f.headerBytes + 12] = 0x40;
-        return frame;
-      })(),
-    },
-    {
-      description: "a tag and nothing else",
-      frame: concat(whole.subarray(0, 12), Uint8Array.of(0x81, 0, 0)),
-    },
-  ];
-}
-
 for (const f of FAMILIES) {
-  for (const fixture of [...punts(f), ...answers(f)]) {
+  for (const fixture of answers(f)) {
     Deno.test(`Processor: ${f.name}: ${fixture.description}`, () => checkFixture(nodeWorld(f), fixture));
   }
-  for (const { description, frame } of badFrames(f)) {
-    Deno.test(`Processor: ${f.name}: dropped as malformed: ${description}`, () => {
-      checkFixture(nodeWorld(f), {
-        description,
-        steps: [{ input: frame, slot: UPLINK, verdict: "drop" }],
-        counted: { "ku-parse: malformed packet": 1 },
-      });
-    });
-  }
 }
-
-Deno.test("Processor: IPv4: too big without DF is left to the kernel to fragment, rewritten", () => {
-  const f = FAMILY4;
-  const segment = udp({ dstPort: 80, payload: pattern(1400) });
-  checkFixture(nodeWorld(f), {
-    description: "",
-    steps: [{
-      input: buildFrame({ src: f.client, dst: f.vipSmall }, segment),
-      slot: UPLINK,
-      verdict: "puntIn",
-      output: buildFrame({ src: f.client, dst: f.podSmall }, segment),
-    }],
-    counted: { "ku-route: left to the kernel to fragment": 1 },
-  });
-});
 
 Deno.test("Processor: no server is counted for its service", () => {
   const world = nodeWorld(FAMILY4);
@@ -470,19 +287,4 @@ Deno.test("Processor: ICMP errors are limited to 10,000 a second", () => {
   world.processor.now = 1001;
   world.run(frame, UPLINK);
   assertEquals(world.nodeCounts()["ku-icmp: port unreachable sent"], 10_001);
-});
-
-Deno.test("Processor: what is neither IPv4 nor IPv6 goes to the kernel", () => {
-  const world = nodeWorld(FAMILY4);
-  const arp = buildFrame({ src: FAMILY4.client, dst: FAMILY4.vip }, udp({}));
-  arp[12] = 0x08;
-  arp[13] = 0x06;
-  checkFixture(world, {
-    description: "",
-    steps: [
-      { input: arp, slot: UPLINK, verdict: "puntIn", output: arp },
-      { input: arp, slot: 0, verdict: "puntKu", output: arp },
-    ],
-    counted: { "ku-parse: neither IPv4 nor IPv6": 2 },
-  });
 });
