@@ -115,7 +115,7 @@ rule("no registry host and no path of one machine is written down", privatePlace
   expected: ["a.ts", "deno.lock", "b.md"].map((path) =>
     `${path}:1: a registry host or a path of one machine`
   ),
-  good: { "a.ts": "const a = `${home}/work/x/`; // npm's registry, /usr/lib/\n" },
+  good: { "a.ts": "const a = `${home}/bin/x/`; // npm's registry, /usr/lib/\n" },
 });
 
 rule("every module is used", unusedModules, {
