@@ -7,8 +7,9 @@
  * packet ku has translated. A pod's packet is sent back if it comes from where a
  * service leads to (ku_pods) and answers a session (ku_filter): what answers a
  * connection to the pod itself, and what the pod begins, is a bystander's. Of
- * later fragments and quotes the ports or the direction are unknown; for these
- * ku_pods alone decides, and the worker gives back what is not its own.
+ * fragments and quotes the ports or the direction are unknown; for these the
+ * address alone decides, and the worker gives back what is not its own. A first
+ * fragment goes where the later ones go, so that these find what became of it.
  *
  * A bystander costs one failed lookup of its destination, one per prefix length
  * in use, and a look into the filter on a `nat in` interface.
@@ -76,7 +77,10 @@ static __always_inline __be16 key_for(struct ku_key *key, const struct ku_packet
 	return packet->destination_port;
 }
 
-/* A VIP prefix around the address: one round per length in use (longest first, though any hit will do). */
+/*
+ * A VIP prefix around the address: one round per length in use (longest first, though any hit will do). The node's own
+ * addresses stay the node's, or a VIP prefix around them would cut it off.
+ */
 __noinline int ku_prefix_holds(const struct ku_packet *packet, int side)
 {
 	struct ku_key host = {}, key = {};
@@ -97,7 +101,7 @@ __noinline int ku_prefix_holds(const struct ku_packet *packet, int side)
 		key.plen = lengths->plen[i];
 		mask_address(key.address, host.address, key.plen);
 		if (holds(&ku_match, &key, packet->kind, packet->protocol, port))
-			return 1;
+			return !bpf_map_lookup_elem(&ku_locals, host.address);
 	}
 	return 0;
 }
@@ -116,10 +120,14 @@ __noinline int ku_service_holds(const struct ku_packet *packet, int side)
 	if (holds(&ku_match, &key, packet->kind, packet->protocol, port))
 		return 1;
 	conf = bpf_map_lookup_elem(&ku_conf, &zero);
-	if (!conf || !(conf->flags & KU_CONF_NODE_PORTS) || packet->kind != KIND_PORTS)
+	if (!conf || !(conf->flags & KU_CONF_NODE_PORTS))
+		return 0;
+	if (packet->kind != KIND_PORTS && packet->kind != KIND_FRAGMENT)
 		return 0;
 	if (!bpf_map_lookup_elem(&ku_locals, key.address))
 		return 0;
+	if (packet->kind == KIND_FRAGMENT)
+		return 1;
 	__builtin_memset(key.address, 0, sizeof(key.address));
 	key.address[3] = packet->is_ip6 ? bpf_htonl(6) : bpf_htonl(4);
 	key.plen = KU_PLEN_NODE_PORT;

@@ -23,8 +23,8 @@
 #define KU_MAX_EXTENSIONS 8 /* IPv6 extension headers looked through */
 #define KU_MAX_HEADERS 1024 /* bytes from the frame's start to the ports; bounds every offset */
 
-#define IP_FRAGMENT_OFFSET 0x1fff
-#define IP6_FRAGMENT_OFFSET 0xfff8
+#define IP_FRAGMENT 0x3fff /* more follow, or an offset */
+#define IP6_FRAGMENT 0xfff9
 
 #define PROTOCOL_AH 51
 #define PROTOCOL_SCTP 132
@@ -34,7 +34,7 @@
 
 enum ku_kind {
 	KIND_PORTS,    /* a protocol with ports, or one without any: ports 0; an ICMP echo reply */
-	KIND_FRAGMENT, /* a later fragment: ports are unknown */
+	KIND_FRAGMENT, /* a fragment, the first too: one way for all of a datagram, and only the first has ports */
 	KIND_ECHO,     /* ICMP echo request */
 	KIND_ERROR,    /* ICMP error; the quoted packet begins at `inner_at` */
 	KIND_NEIGHBOR, /* neighbor and router discovery: always the kernel's */
@@ -122,7 +122,7 @@ static __always_inline int parse_ip4(void *data, void *end, __u32 at, struct ku_
 	map_ip4(packet->destination, ip->daddr);
 	packet->protocol = ip->protocol;
 	packet->is_ip6 = 0;
-	packet->kind = ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET) ? KIND_FRAGMENT : KIND_PORTS;
+	packet->kind = ip->frag_off & bpf_htons(IP_FRAGMENT) ? KIND_FRAGMENT : KIND_PORTS;
 	return parse_transport(data, end, at + ip->ihl * 4, packet);
 }
 
@@ -156,8 +156,8 @@ static __always_inline int skip_extensions(void *data, void *end, __u32 at, __u8
 		at += (__u32)ku_extension_bytes(protocol, header[1]) & 0xfff;
 		if (at > KU_MAX_HEADERS)
 			return -1;
-		if (protocol == IPPROTO_FRAGMENT && (*(__be16 *)(header + 2) & bpf_htons(IP6_FRAGMENT_OFFSET))) {
-			*kind = KIND_FRAGMENT; /* what follows is the middle of something */
+		if (protocol == IPPROTO_FRAGMENT && (*(__be16 *)(header + 2) & bpf_htons(IP6_FRAGMENT))) {
+			*kind = KIND_FRAGMENT; /* an atomic one (RFC 6946) is a whole packet */
 			return at;
 		}
 	}

@@ -15,6 +15,7 @@ import {
   COUNT_ERROR_LIMITED,
   COUNT_ERROR_SUPPRESSED,
   COUNT_RESET_SENT,
+  COUNT_SOURCE_ROUTE_REFUSED,
   COUNT_TIME_EXCEEDED_SENT,
   COUNT_TOO_BIG_SENT,
   COUNT_UNREACHABLE_SENT,
@@ -75,7 +76,7 @@ export function answerUnreachable4(c: Context): number {
 
 /** The packet's source route cannot be followed. */
 export function answerSourceRoute4(c: Context): number {
-  return answerError4(c, ICMP_UNREACHABLE, ICMP_SOURCE_ROUTE_FAILED, 0, COUNT_UNREACHABLE_SENT);
+  return answerError4(c, ICMP_UNREACHABLE, ICMP_SOURCE_ROUTE_FAILED, 0, COUNT_SOURCE_ROUTE_REFUSED);
 }
 
 /** Whether an address can be the sender of a packet that is to be answered: not "this network", loopback, multicast, broadcast. */

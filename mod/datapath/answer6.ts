@@ -12,6 +12,7 @@ import {
   COUNT_ERROR_LIMITED,
   COUNT_ERROR_SUPPRESSED,
   COUNT_RESET_SENT,
+  COUNT_SOURCE_ROUTE_REFUSED,
   COUNT_TIME_EXCEEDED_SENT,
   COUNT_TOO_BIG_SENT,
   COUNT_UNREACHABLE_SENT,
@@ -26,6 +27,7 @@ import {
   ICMPV6_HEADER_BYTES,
   ICMPV6_HOP_LIMIT_EXCEEDED,
   ICMPV6_PACKET_TOO_BIG,
+  ICMPV6_PARAMETER_PROBLEM,
   ICMPV6_TIME_EXCEEDED,
   ICMPV6_UNREACHABLE,
   ICMPV6_UNREACHABLE_PORT,
@@ -62,6 +64,11 @@ export function answerTooBig6(c: Context, mtuBytes: number): number {
 /** No pod serves what was asked for. */
 export function answerUnreachable6(c: Context): number {
   return answerError6(c, ICMPV6_UNREACHABLE, ICMPV6_UNREACHABLE_PORT, 0, COUNT_UNREACHABLE_SENT);
+}
+
+/** The packet's routing header, at byte `pointer` of the packet, cannot be followed (RFC 7915 §5.1). */
+export function answerSourceRoute6(c: Context, pointer: number): number {
+  return answerError6(c, ICMPV6_PARAMETER_PROBLEM, 0, pointer, COUNT_SOURCE_ROUTE_REFUSED);
 }
 
 /** Whether the address at byte `at` of the frame can be a sender that is to be answered: not unspecified, loopback, multicast. */

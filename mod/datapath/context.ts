@@ -11,6 +11,7 @@
 
 import type { Counters } from "../metrics/counters.ts";
 import type { AdjacencyTable } from "../table/adjacency.ts";
+import { FRAGMENT_PLACES, FragmentTable } from "../table/fragment.ts";
 import type { InterfaceTable } from "../table/interface.ts";
 import type { MatchTable } from "../table/match.ts";
 import type { OverflowTable } from "../table/overflow.ts";
@@ -27,6 +28,10 @@ export const VERDICT_PUNT_IN = 1;
 export const VERDICT_PUNT_KU = 2;
 /** Its memory is free. */
 export const VERDICT_DROP = 3;
+/** A fragment before its first one: to be kept as it is, and processed again behind that one, or soon (`Processor.holdRoom`). */
+export const VERDICT_HOLD = 5;
+/** It leaves in several frames, which are to be asked for (pieces.ts). */
+export const VERDICT_PIECES = 4;
 
 /** Plain numbers of the configuration. IPv4 as an int32 or u32, IPv6 as four big-endian words; all zero = not set. */
 export interface Settings {
@@ -65,6 +70,8 @@ export interface ProcessorOptions extends SessionViews {
   /** Untracked flows; without them replies of such flows go untranslated. */
   readonly overflow4?: OverflowTable;
   readonly overflow6?: OverflowTable;
+  /** Datagrams in fragments; made at start if absent. */
+  readonly fragments?: FragmentTable;
   /** Worker `workerIndex` of `workerCount` allocates only ports of its own residue, so that no two hand out the same. */
   readonly workerIndex?: number;
   readonly workerCount?: number;
@@ -108,6 +115,7 @@ export class Context {
   others6: readonly SessionTable[];
   readonly overflow4: OverflowTable | null;
   readonly overflow6: OverflowTable | null;
+  readonly fragments: FragmentTable;
   readonly workerIndex: number;
   readonly workerCount: number;
 
@@ -156,8 +164,22 @@ export class Context {
   fragment = 0;
   fragmentAt = 0; // IPv6: the fragment header
 
+  /** Entry of `fragments` that this first fragment began. */
+  fragmentEntry = 0;
+  /** First fragments so far (wraps), and the tag (keyed hash) of the last one's datagram, or of the one that is to be held. */
+  firstFragments = 0;
+  fragmentTag = 0;
+  /** Early fragments that the worker can still keep. */
+  holdRoom = 0;
+
   /** The last identification given to an IPv4 packet that was an IPv6 one. */
   identification = 0;
+
+  // What is left of a packet that leaves in pieces (pieces.ts).
+  pieceAt = 0; // 0 = nothing
+  pieceHop = 0;
+  pieceNextHeader = 0;
+  pieceWord = 0;
 
   // The result.
   outAt = 0;
@@ -192,8 +214,12 @@ export class Context {
     this.others6 = options.others6 ?? [];
     this.overflow4 = options.overflow4 ?? null;
     this.overflow6 = options.overflow6 ?? null;
+    this.fragments = options.fragments ??
+      new FragmentTable(FRAGMENT_PLACES, crypto.getRandomValues(new Uint32Array(4)));
     this.workerIndex = options.workerIndex ?? 0;
     this.workerCount = options.workerCount ?? 1;
+    // Workers start apart, so that they rarely use one identification at the same time.
+    this.identification = ((this.workerIndex / this.workerCount) * 0x10000) | 0;
   }
 }
 

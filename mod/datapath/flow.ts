@@ -16,30 +16,35 @@ import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
+import * as fragment from "./fragment.ts";
+import * as fragmentLater from "./fragment_later.ts";
 import * as icmpError4 from "./icmp_error4.ts";
 import * as icmpError6 from "./icmp_error6.ts";
 import * as mixed from "./mixed.ts";
 import * as newConnection from "./new_connection.ts";
 import * as parse from "./parse.ts";
+import * as routed from "./routed64.ts";
 import * as sendMixed from "./send_mixed.ts";
 import * as sends4 from "./send4.ts";
 import * as sends6 from "./send6.ts";
 import * as sessionHit from "./session_hit.ts";
 
 // Own constants: see "Speed" in context.ts.
-const { COUNT_FRAGMENT_NOT_MINE, COUNT_MARTIAN, COUNT_NOT_MINE, COUNT_OTHER_WORKER, COUNT_UNTRACKED_REPLY } =
-  counters;
+const { COUNT_MARTIAN, COUNT_NOT_MINE, COUNT_OTHER_WORKER, COUNT_UNTRACKED_REPLY } = counters;
 const { IF_NAT4_IN, IF_NAT6_IN } = interfaces;
 const { SESSION_LAST_SEEN, SESSION_ORIGINAL, SESSION_POD, SESSION_REPLY4, SESSION_REPLY6, SESSION_SERVICE } =
   session;
 const { IPV4_DST, IPV4_SRC } = ipv4;
 const { IPV6_DST, IPV6_SRC } = ipv6;
-const { count, drop, VERDICT_DROP } = contexts;
+const { count, drop, FRAGMENT_FIRST, FRAGMENT_NONE, VERDICT_DROP } = contexts;
+const { beginDatagram4, beginDatagram6, ownDatagram } = fragment;
+const { follow4, follow6 } = fragmentLater;
 const { translateError4 } = icmpError4;
 const { translateError6 } = icmpError6;
 const { connect4, connect6 } = newConnection;
-const { parse4, parse6, PARSED_BAD, PARSED_ERROR, PARSED_FLOW, PARSED_FRAGMENT } = parse;
+const { parse4, parse6, PARSED_ALIEN, PARSED_BAD, PARSED_ERROR, PARSED_FLOW, PARSED_FRAGMENT } = parse;
 const { isMapped, loadPacket4, mixedProtocol } = mixed;
+const { isRouted64, refuseRouted64 } = routed;
 const { send46, send64 } = sendMixed;
 const { puntUntouched4, send4 } = sends4;
 const { puntUntouched6, send6 } = sends6;
@@ -52,6 +57,7 @@ const NOT_MIXED = -1;
 export function receive4(c: Context, l3: number): number {
   const parsed = parse4(c, l3, c.limit);
   if (parsed !== PARSED_FLOW) return receiveOther4(c, parsed);
+  if (c.fragment !== FRAGMENT_NONE && !beginDatagram4(c)) return VERDICT_DROP;
   const source = c.view.getInt32(l3 + IPV4_SRC);
   const destination = c.view.getInt32(l3 + IPV4_DST);
   const sessions = c.sessions4;
@@ -107,6 +113,7 @@ function receiveMixed4(c: Context, fromPods: boolean): number {
 export function receive6(c: Context, l3: number): number {
   const parsed = parse6(c, l3, c.limit);
   if (parsed !== PARSED_FLOW) return receiveOther6(c, parsed);
+  if (c.fragment !== FRAGMENT_NONE && !beginDatagram6(c)) return VERDICT_DROP;
   const sessions = c.sessions6;
   const key = sessions.key;
   const view = c.view;
@@ -159,7 +166,10 @@ function findForeignReply(
     if (entry < 0) continue;
     if (foreign[SESSION_LAST_SEEN] !== c.now) other.words[entry + SESSION_LAST_SEEN] = c.now;
     count(c, COUNT_OTHER_WORKER);
-    countReply(c, foreign[SESSION_SERVICE], foreign[SESSION_POD], c.end - c.l3);
+    const service = foreign[SESSION_SERVICE];
+    const pod = foreign[SESSION_POD];
+    countReply(c, service, pod, c.end - c.l3);
+    if (c.fragment === FRAGMENT_FIRST) ownDatagram(c, service, pod, 1);
     c.foundAt = SESSION_ORIGINAL;
     return foreign;
   }
@@ -168,19 +178,26 @@ function findForeignReply(
   const entry = overflow.find(protocol, c.now);
   if (entry < 0) return null;
   count(c, COUNT_UNTRACKED_REPLY);
-  countReply(c, overflow.words[entry + SESSION_SERVICE], overflow.words[entry + SESSION_POD], c.end - c.l3);
+  const service = overflow.words[entry + SESSION_SERVICE];
+  const pod = overflow.words[entry + SESSION_POD];
+  countReply(c, service, pod, c.end - c.l3);
+  if (c.fragment === FRAGMENT_FIRST) ownDatagram(c, service, pod, 1);
   c.foundAt = entry + SESSION_ORIGINAL;
   return overflow.words;
 }
 
 function receiveOther4(c: Context, parsed: number): number {
   if (parsed === PARSED_BAD) return VERDICT_DROP;
-  if (parsed === PARSED_ERROR) return translateError4(c);
-  return puntUntouched4(c, parsed === PARSED_FRAGMENT ? COUNT_FRAGMENT_NOT_MINE : COUNT_NOT_MINE);
+  if (parsed === PARSED_FRAGMENT) return follow4(c);
+  if (c.fragment !== FRAGMENT_NONE && !beginDatagram4(c)) return VERDICT_DROP;
+  return parsed === PARSED_ERROR ? translateError4(c) : puntUntouched4(c, COUNT_NOT_MINE);
 }
 
 function receiveOther6(c: Context, parsed: number): number {
   if (parsed === PARSED_BAD) return VERDICT_DROP;
+  if (parsed === PARSED_FRAGMENT) return follow6(c);
+  if (c.fragment !== FRAGMENT_NONE && !beginDatagram6(c)) return VERDICT_DROP;
   if (parsed === PARSED_ERROR) return translateError6(c);
-  return puntUntouched6(c, parsed === PARSED_FRAGMENT ? COUNT_FRAGMENT_NOT_MINE : COUNT_NOT_MINE);
+  if (c.mixed && parsed === PARSED_ALIEN && isRouted64(c)) return refuseRouted64(c);
+  return puntUntouched6(c, COUNT_NOT_MINE);
 }

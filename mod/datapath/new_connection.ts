@@ -46,7 +46,16 @@ import { IPV4_DST, IPV4_SRC } from "../wire/ipv4.ts";
 import { IPV6_DST, IPV6_SRC } from "../wire/ipv6.ts";
 import { answerEcho4, answerReset4, answerUnreachable4, isAnswerable4 } from "./answer4.ts";
 import { answerEcho6, answerReset6, answerUnreachable6, isAnswerable6 } from "./answer6.ts";
-import { type Context, count, drop, TRANSPORT_SCTP, TRANSPORT_TCP, TRANSPORT_UDP } from "./context.ts";
+import {
+  type Context,
+  count,
+  drop,
+  FRAGMENT_NONE,
+  TRANSPORT_SCTP,
+  TRANSPORT_TCP,
+  TRANSPORT_UDP,
+} from "./context.ts";
+import { ownDatagram } from "./fragment.ts";
 import { ANSWER_ECHO, isInVip4, isInVip6, matchService4, matchService6 } from "./match_service.ts";
 import { embed, mixedProtocol } from "./mixed.ts";
 import { refuse, send46, send64 } from "./send_mixed.ts";
@@ -248,6 +257,7 @@ function remember(
       overflow.note(protocol, service, pod, c.now);
     }
   }
+  if (c.fragment !== FRAGMENT_NONE) ownDatagram(c, service, pod, 0);
   c.serviceCounters[serviceRow + SERVICE_BYTES] += bytes;
   c.podCounters[podRow + POD_PACKETS]++;
   c.podCounters[podRow + POD_BYTES] += bytes;

@@ -104,7 +104,7 @@ export function parse4(c: Context, l3: number, limit: number): number {
   if (fragment === 0) c.fragment = FRAGMENT_NONE;
   else {
     c.fragment = (fragment & IPV4_FRAGMENT_OFFSET_MASK) !== 0 ? FRAGMENT_LATER : FRAGMENT_FIRST;
-    if (c.fragment === FRAGMENT_LATER) return PARSED_FRAGMENT;
+    if (c.fragment === FRAGMENT_LATER) return parseLater(c);
   }
   return parseTransport(c, protocol, l3 + headerBytes, l3 + total);
 }
@@ -151,8 +151,18 @@ function parseExtensions(c: Context, next: number, at: number, end: number): num
   }
   c.protocol = next;
   c.l4 = at;
-  if (c.fragment === FRAGMENT_LATER) return PARSED_FRAGMENT;
+  if (c.fragment === FRAGMENT_LATER) return parseLater(c);
   return parseTransport(c, next, at, end);
+}
+
+/** A later fragment has nothing of the transport: whatever is to be rewritten is in the IP header. */
+function parseLater(c: Context): number {
+  c.transport = TRANSPORT_OTHER;
+  c.ports = 0;
+  c.tcpFlags = 0;
+  c.checksumAt = 0;
+  c.pseudoLength = 0;
+  return PARSED_FRAGMENT;
 }
 
 /** A transport header that does not fit: cut off by its sender, or by the end of a first fragment (RFC 1858 §4). */

@@ -43,10 +43,13 @@ import {
   type SessionViews,
   type Tables,
   VERDICT_DROP,
+  VERDICT_HOLD,
+  VERDICT_PIECES,
   VERDICT_TX,
 } from "./context.ts";
 import { receive4, receive6 } from "./flow.ts";
 import { known4 } from "./known4.ts";
+import { makePiece, piecesLeft } from "./pieces.ts";
 import { clearHops, puntIn } from "./route.ts";
 
 export {
@@ -55,6 +58,8 @@ export {
   type Settings,
   type Tables,
   VERDICT_DROP,
+  VERDICT_HOLD,
+  VERDICT_PIECES,
   VERDICT_PUNT_IN,
   VERDICT_PUNT_KU,
   VERDICT_TX,
@@ -92,6 +97,21 @@ export class Processor {
   /** The slot it leaves by, after VERDICT_TX. */
   get outSlot(): number {
     return this.#context.outSlot;
+  }
+
+  /** How many fragments the caller can keep. While it is 0 there is no VERDICT_HOLD: fragments before their first go to the kernel. */
+  set holdRoom(frames: number) {
+    this.#context.holdRoom = frames;
+  }
+
+  /** Changes when a first fragment was processed: kept ones of the same `fragmentTag` can be processed now. */
+  get firstFragments(): number {
+    return this.#context.firstFragments;
+  }
+
+  /** The datagram of that first fragment, or of the frame of the last VERDICT_HOLD. Different ones are rarely called the same. */
+  get fragmentTag(): number {
+    return this.#context.fragmentTag;
   }
 
   /** Runs on `tables` from the next packet on. */
@@ -138,13 +158,36 @@ export class Processor {
     countInterfaces(c, verdict);
     return verdict;
   }
+
+  /** After VERDICT_PIECES: frames that are still to be made, by `nextPiece`, before any other packet is processed. */
+  get piecesLeft(): number {
+    return piecesLeft(this.#context);
+  }
+
+  /**
+   * Makes the next piece: at byte `at` of another frame, which has HEADROOM_BYTES before it and 1,294 bytes from it; the last one in the
+   * frame of the packet itself. Returns VERDICT_TX or VERDICT_PUNT_KU; `outAt`, `outLength`, `outSlot` say the rest.
+   */
+  nextPiece(at: number): number {
+    const c = this.#context;
+    const verdict = makePiece(c, at);
+    countWayOut(c, verdict);
+    return verdict;
+  }
 }
 
 function countInterfaces(c: Context, verdict: number): void {
+  if (verdict === VERDICT_HOLD) return; // it comes again
   const counters = c.interfaceCounters;
   const rx = c.inSlot * INTERFACE_COUNTERS;
   counters[rx + INTERFACE_RX_PACKETS]++;
   counters[rx + INTERFACE_RX_BYTES] += c.length;
+  if (verdict !== VERDICT_PIECES) countWayOut(c, verdict);
+}
+
+function countWayOut(c: Context, verdict: number): void {
+  const counters = c.interfaceCounters;
+  const rx = c.inSlot * INTERFACE_COUNTERS;
   if (verdict === VERDICT_TX) {
     const tx = c.outSlot * INTERFACE_COUNTERS;
     counters[tx + INTERFACE_TX_PACKETS]++;

@@ -11,6 +11,7 @@ import * as ipv4 from "../wire/ipv4.ts";
 import * as answer4 from "./answer4.ts";
 import * as contexts from "./context.ts";
 import type { Context } from "./context.ts";
+import * as fragment from "./fragment.ts";
 import * as rewrite from "./rewrite.ts";
 import * as hops from "./route.ts";
 
@@ -20,7 +21,8 @@ const { ROUTE_LOCAL } = route;
 const { ETHERTYPE_IPV4 } = ethernet;
 const { IPV4_DONT_FRAGMENT, IPV4_FRAGMENT, IPV4_SRC, IPV4_TTL } = ipv4;
 const { answerTimeExceeded4, answerTooBig4 } = answer4;
-const { count, drop } = contexts;
+const { count, drop, FRAGMENT_FIRST, VERDICT_DROP } = contexts;
+const { leaveDatagram, sendDatagram, SENT_4 } = fragment;
 const { completeHalfDone, rewrite4, swapPorts } = rewrite;
 const { countNoWay, HOP_ADJACENCY, HOP_MTU, HOP_SLOT, hop4, puntIn, puntKu, transmit } = hops;
 
@@ -29,6 +31,7 @@ const { countNoWay, HOP_ADJACENCY, HOP_MTU, HOP_SLOT, hop4, puntIn, puntKu, tran
  * original tuple for a pod's.
  */
 export function send4(c: Context, words: Int32Array, tupleAt: number): number {
+  if (c.fragment === FRAGMENT_FIRST && !sendDatagram(c, SENT_4, words, tupleAt, 3)) return VERDICT_DROP;
   const destination = words[tupleAt];
   const hop = hop4(c, destination);
   const hops4 = c.hops4;
@@ -65,6 +68,7 @@ function sendExceptional4(c: Context, words: Int32Array, tupleAt: number, hop: n
 export function puntUntouched4(c: Context, reason: number): number {
   if (c.inSlot === 0) return drop(c, COUNT_HOST_NOT_MINE);
   count(c, reason);
+  if (c.fragment === FRAGMENT_FIRST) leaveDatagram(c);
   completeHalfDone(c, true);
   return puntIn(c);
 }

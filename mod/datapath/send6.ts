@@ -11,6 +11,7 @@ import * as ipv6 from "../wire/ipv6.ts";
 import * as answer6 from "./answer6.ts";
 import * as contexts from "./context.ts";
 import type { Context } from "./context.ts";
+import * as fragment from "./fragment.ts";
 import * as rewrite from "./rewrite.ts";
 import * as hops from "./route.ts";
 
@@ -20,7 +21,8 @@ const { ROUTE_LOCAL } = route;
 const { ETHERTYPE_IPV6 } = ethernet;
 const { IPV6_HOP_LIMIT, IPV6_SRC } = ipv6;
 const { answerTimeExceeded6, answerTooBig6 } = answer6;
-const { count, drop } = contexts;
+const { count, drop, FRAGMENT_FIRST, VERDICT_DROP } = contexts;
+const { leaveDatagram, sendDatagram, SENT_6 } = fragment;
 const { completeHalfDone, rewrite6 } = rewrite;
 const { countNoWay, HOP_ADJACENCY, HOP_MTU, HOP_SLOT, hop6, puntIn, puntKu, transmit } = hops;
 
@@ -29,6 +31,7 @@ const { countNoWay, HOP_ADJACENCY, HOP_MTU, HOP_SLOT, hop6, puntIn, puntKu, tran
  * packet, its original tuple for a pod's.
  */
 export function send6(c: Context, words: Int32Array, tupleAt: number): number {
+  if (c.fragment === FRAGMENT_FIRST && !sendDatagram(c, SENT_6, words, tupleAt, 9)) return VERDICT_DROP;
   const hop = hop6(c, words, tupleAt);
   const hops6 = c.hops6;
   if (
@@ -68,6 +71,7 @@ function keepsSource(c: Context, words: Int32Array, at: number): boolean {
 export function puntUntouched6(c: Context, reason: number): number {
   if (c.inSlot === 0) return drop(c, COUNT_HOST_NOT_MINE);
   count(c, reason);
+  if (c.fragment === FRAGMENT_FIRST) leaveDatagram(c);
   completeHalfDone(c, false);
   return puntIn(c);
 }

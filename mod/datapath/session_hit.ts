@@ -17,6 +17,7 @@ import * as session from "../table/session.ts";
 import * as tcp from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
+import * as fragment from "./fragment.ts";
 import * as tcpStates from "./tcp_state.ts";
 
 // Own constants: see "Speed" in context.ts.
@@ -46,7 +47,8 @@ const {
   SESSION_STATE_TRANSITORY,
 } = session;
 const { TCP_ACK, TCP_RST, TCP_SYN } = tcp;
-const { TRANSPORT_TCP } = contexts;
+const { FRAGMENT_NONE, TRANSPORT_TCP } = contexts;
+const { ownDatagram } = fragment;
 const { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } = tcpStates;
 
 /** SESSION_NOTE: the stamp above, the TCP notes below. */
@@ -60,7 +62,10 @@ export function followOriginal(c: Context, table: SessionTable, entry: number): 
   if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesOriginal(c, table, entry)) return false;
   if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
   if (c.transport === TRANSPORT_TCP && !advance(c, table, entry, false)) return false;
-  countNext(c, words[entry + SESSION_SERVICE], words[entry + SESSION_POD], c.end - c.l3);
+  const service = words[entry + SESSION_SERVICE];
+  const pod = words[entry + SESSION_POD];
+  countNext(c, service, pod, c.end - c.l3);
+  if (c.fragment !== FRAGMENT_NONE) ownDatagram(c, service, pod, 0);
   return true;
 }
 
@@ -70,7 +75,10 @@ export function followReply(c: Context, table: SessionTable, entry: number): boo
   if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesReply(c, table, entry)) return false;
   if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
   if (c.transport === TRANSPORT_TCP) advance(c, table, entry, true);
-  countReply(c, words[entry + SESSION_SERVICE], words[entry + SESSION_POD], c.end - c.l3);
+  const service = words[entry + SESSION_SERVICE];
+  const pod = words[entry + SESSION_POD];
+  countReply(c, service, pod, c.end - c.l3);
+  if (c.fragment !== FRAGMENT_NONE) ownDatagram(c, service, pod, 1);
   return true;
 }
 

@@ -77,6 +77,7 @@ export const COUNT_RESET_SENT = counter("event", "ku-icmp", "TCP reset sent");
 export const COUNT_UNREACHABLE_SENT = counter("event", "ku-icmp", "port unreachable sent");
 export const COUNT_TIME_EXCEEDED_SENT = counter("event", "ku-icmp", "time exceeded sent");
 export const COUNT_TOO_BIG_SENT = counter("event", "ku-icmp", "fragmentation needed or packet too big sent");
+export const COUNT_SOURCE_ROUTE_REFUSED = counter("event", "ku-icmp", "source route refused to its sender");
 export const COUNT_ERROR_SUPPRESSED = counter("drop", "ku-icmp", "error not allowed about this packet");
 export const COUNT_ERROR_LIMITED = counter("drop", "ku-icmp", "error rate limit");
 
@@ -87,6 +88,9 @@ export const COUNT_FRAGMENT_NOT_MINE = counter("punt", "ku-fragment", "fragment 
 export const COUNT_FRAGMENT_HELD = counter("event", "ku-fragment", "early fragment held");
 export const COUNT_FRAGMENT_OVERLAP = counter("drop", "ku-fragment", "overlapping fragment");
 export const COUNT_FRAGMENT_LIMIT = counter("drop", "ku-fragment", "too many fragments");
+export const COUNT_FRAGMENT_REFUSED = counter("drop", "ku-fragment", "first fragment went no further");
+export const COUNT_FRAGMENT_SCTP = counter("drop", "ku-fragment", "SCTP port of a fragment to be changed");
+export const COUNT_FRAGMENTED = counter("event", "ku-fragment", "packet fragmented");
 
 // ku-route: the way out.
 export const COUNT_PUNT_LOCAL = counter("punt", "ku-route", "for the node itself");

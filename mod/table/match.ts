@@ -222,9 +222,7 @@ function place(entry: MatchEntry): Placed {
   const masked = (index: number) => wordAt(address, index) & maskWord(prefixLength, index);
   return {
     is4,
-    words: nodePort
-      ? [0, 0, 0, isMapped4(address) ? 4 : 6]
-      : [masked(0), masked(1), masked(2), masked(3)],
+    words: nodePort ? [0, 0, 0, isMapped4(address) ? 4 : 6] : [masked(0), masked(1), masked(2), masked(3)],
     length,
     kind,
     meta: metaOf(length, protocol, port),

@@ -13,9 +13,18 @@ import {
   COUNT_TX_UNKNOWN_SLOT,
   type Counters,
 } from "../metrics/counters.ts";
-import { type Processor, VERDICT_DROP, VERDICT_PUNT_IN, VERDICT_TX } from "../datapath/processor.ts";
+import {
+  HEADROOM_BYTES,
+  type Processor,
+  VERDICT_DROP,
+  VERDICT_HOLD,
+  VERDICT_PIECES,
+  VERDICT_PUNT_IN,
+  VERDICT_TX,
+} from "../datapath/processor.ts";
 import { IF_MAC_HIGH, IF_MAC_LOW, IF_PRESENT, IF_STRIDE, InterfaceTable } from "../table/interface.ts";
-import type { FramePool } from "./frame_pool.ts";
+import { type FramePool, NO_FRAME } from "./frame_pool.ts";
+import { HeldFrames, HOLD_MS } from "./held_frames.ts";
 import type { Port } from "./port.ts";
 import { addressToHost, PUNT_TAG_EGRESS, pushPuntTag, SLOT_MAC_HI } from "./punt.ts";
 
@@ -24,7 +33,7 @@ export const BURST = 64;
 /** The highest slot: it travels in a VLAN id. */
 const MAX_SLOT = 4094;
 /** Frames that fill rings leave in the pool, so that transmitting never waits for receiving. */
-const POOL_RESERVE = 1024;
+export const POOL_RESERVE = 1024;
 /** Frames put into a fill ring at a time, at most. */
 const REFILL = 4 * BURST;
 
@@ -35,6 +44,9 @@ export class BurstContext {
   readonly pool: FramePool;
   readonly processor: Processor;
   readonly counters: Counters;
+  /** Early fragments, and the processor's count of first ones when it was last looked at. */
+  readonly held = new HeldFrames();
+  firstFragments = 0;
   /** Ports by slot; `host` (slot 0) is ku1. */
   readonly bySlot: (Port | null)[] = new Array(MAX_SLOT + 1).fill(null);
   /** All ports of this worker, and those that receive. */
@@ -55,6 +67,7 @@ export class BurstContext {
     this.pool = pool;
     this.processor = processor;
     this.counters = counters;
+    processor.holdRoom = this.held.room;
   }
 
   /** Makes `port` part of the bursts. Several ports may share a slot (queues); the first is the one sent by. */
@@ -105,9 +118,82 @@ function handleFrame(
     if (slot > MAX_SLOT) return dropFrame(context, frameStart);
   }
   const verdict = processor.process(at, length, slot, frameStart + context.frameBytes);
+  if (verdict === VERDICT_HOLD) return holdFrame(context, frameStart, at, length, slot);
+  settleFrame(context, verdict, frameStart, slot);
+  if (processor.firstFragments !== context.firstFragments) releaseBehind(context);
+}
+
+/** What becomes of a frame that came in by `slot`, after its verdict. */
+function settleFrame(context: BurstContext, verdict: number, frameStart: number, slot: number): void {
+  const { processor } = context;
   if (verdict === VERDICT_TX) return transmit(context, frameStart, processor);
   if (verdict === VERDICT_DROP) return context.pool.put(frameStart);
+  if (verdict === VERDICT_PIECES) return sendPieces(context, frameStart, processor);
   punt(context, frameStart, verdict === VERDICT_PUNT_IN ? slot : 0, processor);
+}
+
+/** A packet that leaves in several frames: all but the last need one of their own. */
+function sendPieces(context: BurstContext, frameStart: number, processor: Processor): void {
+  for (let left = processor.piecesLeft; left > 0; left--) {
+    const frame = left === 1 ? frameStart : context.pool.take();
+    if (frame === NO_FRAME) {
+      context.counters.node[COUNT_TX_NO_SPACE]++;
+      return context.pool.put(frameStart);
+    }
+    const verdict = processor.nextPiece(frame + HEADROOM_BYTES);
+    if (verdict === VERDICT_TX) transmit(context, frame, processor);
+    else punt(context, frame, 0, processor);
+  }
+}
+
+/** Keeps an early fragment until its first one has come. */
+function holdFrame(
+  context: BurstContext,
+  frameStart: number,
+  at: number,
+  length: number,
+  slot: number,
+): void {
+  const { held, processor } = context;
+  held.add(frameStart, at, length, slot, processor.fragmentTag, performance.now());
+  processor.holdRoom = held.room;
+}
+
+/** A first fragment has been processed: so are those that waited for it. */
+function releaseBehind(context: BurstContext): void {
+  const { held, processor } = context;
+  context.firstFragments = processor.firstFragments;
+  const tag = processor.fragmentTag;
+  let kept = 0;
+  for (let place = 0; place < held.count; place++) {
+    if (held.tags[place] !== tag || !releaseFrame(context, place)) held.move(place, kept++);
+  }
+  held.count = kept;
+  processor.holdRoom = held.room;
+}
+
+/** Gives up on those that have waited long enough at `nowMs`: without room to hold them they are the kernel's. */
+export function releaseExpired(context: BurstContext, nowMs: number): void {
+  const { held, processor } = context;
+  processor.holdRoom = 0;
+  let kept = 0;
+  for (let place = 0; place < held.count; place++) {
+    if (nowMs - held.since[place] < HOLD_MS || !releaseFrame(context, place)) held.move(place, kept++);
+  }
+  held.count = kept;
+  processor.holdRoom = held.room;
+}
+
+/** Processes a held frame again. False: it has to go on waiting. */
+function releaseFrame(context: BurstContext, place: number): boolean {
+  const { held, processor } = context;
+  const frameStart = held.frameStarts[place];
+  const slot = held.slots[place];
+  const frameEnd = frameStart + context.frameBytes;
+  const verdict = processor.process(held.packetAts[place], held.lengths[place], slot, frameEnd);
+  if (verdict === VERDICT_HOLD) return false;
+  settleFrame(context, verdict, frameStart, slot);
+  return true;
 }
 
 function dropFrame(context: BurstContext, frameStart: number): void {

@@ -1,13 +1,26 @@
 /**
  * The free frames of one UMEM: a stack of byte offsets. Every frame is at any time in exactly one place: here, in a
- * fill ring, being processed, in a transmit ring, or in a completion ring. So a frame taken must be given to a
- * ring or put back, and the pool can never hold more than it was made with.
+ * fill ring, being processed, held (an early fragment), in a transmit ring, or in a completion ring. So a frame taken
+ * must be given to a ring or put back, and the pool can never hold more than it was made with.
  *
  * @module
  */
 
 /** What {@link FramePool.take} returns when there is none. */
 export const NO_FRAME = -1;
+
+/** The least that a ring is of use with. */
+const MIN_RING_SIZE = 32;
+
+/**
+ * Entries of another receiving ring, a power of two of at most `most`, when `frames` are not yet promised to one: about an eighth, so that
+ * the first rings are as large as they may be and nearly forty find a place; 0 when there is none left.
+ */
+export function ringSizeFor(frames: number, most: number): number {
+  if (frames < MIN_RING_SIZE) return 0;
+  const share = 2 ** Math.round(Math.log2(frames / 8));
+  return Math.min(most, Math.max(MIN_RING_SIZE, share));
+}
 
 export class FramePool {
   readonly #free: Int32Array;

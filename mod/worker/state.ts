@@ -19,9 +19,9 @@ import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts"
 import { moveSessions } from "../table/session_move.ts";
 import { XskSocket } from "../xdp/socket.ts";
 import { Umem } from "../xdp/umem.ts";
-import { BurstContext, flushAll, refill } from "./burst.ts";
+import { BurstContext, flushAll, POOL_RESERVE, refill } from "./burst.ts";
 import { nowSeconds } from "./clock.ts";
-import { FramePool } from "./frame_pool.ts";
+import { FramePool, ringSizeFor } from "./frame_pool.ts";
 import type {
   FilterMemory,
   FlushRequest,
@@ -132,6 +132,7 @@ export class WorkerState {
       queue: request.queue,
       receive: request.receive,
       ringSize: this.#ringSize,
+      receiveRingSize: this.#receiveRingSize(request),
       zeroCopy: request.bind === "auto",
     });
     const port = new Port(request.slot, socket, request.receive);
@@ -143,6 +144,16 @@ export class WorkerState {
       }
     }
     return { fd: socket.fd, zeroCopy: socket.zeroCopy };
+  }
+
+  /** A ring that receives holds frames whether packets come or not, so all of them together must fit into the pool. */
+  #receiveRingSize({ receive }: OpenPortRequest): number {
+    if (!receive) return this.#ringSize;
+    const { pool, receivers } = this.context;
+    const promised = receivers.reduce((sum, port) => sum + port.socket.fill.size, POOL_RESERVE);
+    const size = ringSizeFor(pool.capacity - promised, this.#ringSize);
+    if (size === 0) throw new Error("no packet memory is left for another receiving ring: use mode tc");
+    return size;
   }
 
   #closePort(slot: number): null {

@@ -17,8 +17,9 @@ import {
   WORD_SENT,
   WORD_SLEEPS,
 } from "./control_words.ts";
-import { flushAll, receiveBurst } from "./burst.ts";
+import { flushAll, receiveBurst, releaseExpired } from "./burst.ts";
 import { nowSeconds } from "./clock.ts";
+import { HOLD_MS } from "./held_frames.ts";
 import type { WorkerMessage, WorkerReply } from "./messages.ts";
 import { WorkerState } from "./state.ts";
 
@@ -83,6 +84,7 @@ function burstLoop(own: WorkerState): void {
     if (Atomics.load(words, WORD_ACTIVE_GENERATION) !== own.generation) runActiveGeneration(own);
     let count = 0;
     for (let i = 0; i < context.receivers.length; i++) count += receiveBurst(context, context.receivers[i]);
+    if (context.held.count > 0) releaseExpired(context, performance.now());
     flushAll(context);
     if (Atomics.load(words, WORD_SENT) !== handled) return;
     if (now !== swept) {
@@ -98,7 +100,7 @@ function burstLoop(own: WorkerState): void {
     empty = 0;
     words[WORD_FREE_FRAMES] = context.pool.count;
     words[WORD_SLEEPS]++;
-    polled.wait(IDLE_MS);
+    polled.wait(context.held.count > 0 ? HOLD_MS : IDLE_MS);
     if ((polled.events(0) & 1) !== 0) drainEventFd(own.wakeFd);
   }
 }

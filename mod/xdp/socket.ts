@@ -57,6 +57,8 @@ export interface XskSocketOptions {
   receive: boolean;
   /** Entries of each ring; a power of two. */
   ringSize: number;
+  /** Entries of the rings for receiving, a power of two; default `ringSize`. */
+  receiveRingSize?: number;
   /** Let the driver use the frames directly if it can. A transmit-only socket should not: drivers then want a program. */
   zeroCopy: boolean;
 }
@@ -135,7 +137,11 @@ export class XskSocket {
       BigInt(umem.frameCount * umem.frameBytes),
       fill,
       completion,
-      umemConfig(receive ? ringSize : SEND_BATCH, ringSize, umem.frameBytes),
+      umemConfig(
+        receive ? options.receiveRingSize ?? ringSize : SEND_BATCH,
+        ringSize,
+        umem.frameBytes,
+      ),
     );
     checkNegative(umemResult, "register packet memory for an AF_XDP socket", object, "see `dmesg`");
     const umemPointer = pointerTo(out[0]);
@@ -239,7 +245,7 @@ function umemConfig(fillSize: number, completionSize: number, frameBytes: number
 
 function socketConfig(options: XskSocketOptions): Uint8Array<ArrayBuffer> {
   const config = new DataView(new ArrayBuffer(SOCKET_CONFIG_BYTES));
-  config.setUint32(SOCKET_CONFIG_RX_SIZE, options.ringSize, true);
+  config.setUint32(SOCKET_CONFIG_RX_SIZE, options.receiveRingSize ?? options.ringSize, true);
   config.setUint32(SOCKET_CONFIG_TX_SIZE, options.ringSize, true);
   config.setUint32(SOCKET_CONFIG_LIBXDP_FLAGS, XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD, true);
   // Without XDP_COPY the kernel tries zero-copy first, and copies where the driver has none.

@@ -11,12 +11,14 @@ import { requireGround } from "./harness/requirements.ts";
 import { Ground } from "./harness/ground.ts";
 import { Daemon, MODES } from "./harness/daemon.ts";
 import { Agents, askTcp, family, openFlow, serveIdentity } from "./harness/identity.ts";
-import { SocketError, type SocketOption } from "./harness/sockets.ts";
+import { SocketError, type SocketOption, Sockets } from "./harness/sockets.ts";
 import { run } from "./harness/process.ts";
 import { attachedDual, VIP, VIP6, WHO_PORT } from "./harness/service.ts";
 
 /** VIPs of every protocol and port; VIP and VIP6 have one port. */
 const ALL = "10.96.0.20", ALL6 = "fd00:96::20";
+/** The same with masquerade. */
+const MASKED = "10.96.0.21", MASKED6 = "fd00:96::21";
 const NOBODY = 9999;
 
 /** include/uapi/linux/in.h, in6.h: the TTL, and ICMP errors told to the socket. */
@@ -34,13 +36,21 @@ for (const mode of MODES) {
     const { address, address6 } = ground.pods[0];
     await daemon.apply(
       ...[[ALL, address], [ALL6, address6]].flatMap(([vip, pod]) => [`vip ${vip}`, `pod ${vip} ${pod}`]),
+      ...[[MASKED, address], [MASKED6, address6]].flatMap(([vip, pod]) => [
+        `vip ${vip} masquerade`,
+        `pod ${vip} ${pod}`,
+      ]),
       ...[[VIP, address], [VIP6, address6]].flatMap(([vip, pod]) => [
         `vip ${vip} port ${NOBODY}`,
         `pod ${vip} ${pod}`,
       ]),
     );
-    for (const vip of [ALL, ALL6, VIP, VIP6]) {
-      await t.step(`${vip}: a closed port of the pod`, () => closedPort(ground, agents, vip));
+    const client = agents.of(ground.client), pod = agents.of(ground.pods[0]);
+    const node = Sockets.of(ground, { ...ground.client, name: "node", namespace: ground.node });
+    for (const vip of [ALL, ALL6, VIP, VIP6, MASKED, MASKED6]) {
+      await t.step(`${vip}: a closed port of the pod`, () => closedPort(client, vip));
+      await t.step(`${vip}: the same, asked by the pod itself`, () => closedPort(pod, vip));
+      await t.step(`${vip}: the same, asked by the node`, () => closedPort(node, vip));
     }
     for (const vip of [ALL, ALL6]) {
       await t.step(`${vip}: the client's closed port`, () => closedClient(ground, agents, vip));
@@ -50,15 +60,14 @@ for (const mode of MODES) {
     await t.step("errors were translated, none was left over", async () => {
       const counters = await daemon.nodeCounters();
       const of = (reason: string) => counters.find((one) => one.reason === reason)!.count;
-      // Port unreachable: of the pod to each of four VIPs, of the client to each of two.
-      assertEquals([of("error translated"), of("error about no session")], [6, 0]);
+      // Port unreachable: of the pod to three of six VIPs' clients, of the client to two.
+      assertEquals([of("error translated"), of("error about no session")], [3 * 6 + 2, 0]);
     });
     await daemon.stop();
   });
 }
 
-async function closedPort(ground: Ground, agents: Agents, vip: string): Promise<void> {
-  const client = agents.of(ground.client);
+async function closedPort(client: Sockets, vip: string): Promise<void> {
   const flow = await openFlow(client, vip);
   await flow.connect(vip, NOBODY);
   await flow.send("anybody?");

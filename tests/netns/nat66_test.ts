@@ -20,12 +20,15 @@ const DOWNLOADS = 12;
 
 await requireGround();
 
-for (const mode of MODES) {
-  Deno.test(`nat66 and nat44 side by side, every interface ${mode}`, async (t) => {
-    await using ground = await Ground.create();
+/** A second worker, on a second queue, meets answers of flows that the first one began. */
+const VARIANTS = [...MODES.map((mode) => ({ mode, queues: 1 })), { mode: "native", queues: 2 }] as const;
+
+for (const { mode, queues } of VARIANTS) {
+  Deno.test(`nat66 and nat44 side by side, every interface ${mode}, workers: ${queues}`, async (t) => {
+    await using ground = await Ground.create({ queues });
     const servers = await startWebServers(ground, POD_WEB_PORT);
     const agents = await serveIdentity(ground, WHO_PORT);
-    await using daemon = await Daemon.start(ground);
+    await using daemon = await Daemon.start(ground, { words: ["--workers", String(queues)] });
     await configure(daemon, ground, mode);
     await t.step("TCP: bodies down, all pods used", () => downloads(ground, servers));
     await t.step("TCP: bodies up", () => uploads(ground, servers));

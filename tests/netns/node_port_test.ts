@@ -55,6 +55,7 @@ for (const mode of MODES) {
     await t.step("the VIPs beside them", () => vips(ground, agents));
     await t.step("one client port to several addresses of the node", () => oneClientPort(ground, agents));
     await t.step("SCTP", () => speaksSctp(ground, agents));
+    await t.step("pods reach node ports, their own service too", () => pods(ground, agents));
     await t.step("families and protocols do not mix", () => apart(ground, agents));
     await t.step("the node's own servers, on other ports, are left alone", () => ownServers(ground, agents));
     await t.step("an address that comes, and one that goes", () => addressesChange(ground, agents));
@@ -129,6 +130,25 @@ async function speaksSctp(ground: Ground, agents: Agents): Promise<void> {
     );
     for (const socket of [client, ...servers]) await socket.close();
   }
+}
+
+async function pods(ground: Ground, agents: Agents): Promise<void> {
+  const own = new Set<boolean>();
+  for (const pod of ground.pods) {
+    for (const address of [pod.gateway, pod.gateway6, ...OWN]) {
+      for (let port = 23_000; port < 23_006; port++) {
+        for (const ask of [askUdp, askTcp]) {
+          const identity = await ask(agents.of(pod), [address, NODE_PORT], { bind: ["", port] });
+          const six = address.includes(":");
+          const itself = six ? pod.gateway6 : pod.gateway; // a pod that reaches itself is the node to itself
+          const asker = six ? pod.address6 : pod.address;
+          assertEquals(identity.address, identity.pod === pod.name ? itself : asker);
+          own.add(identity.pod === pod.name);
+        }
+      }
+    }
+  }
+  assertEquals(own.size, 2);
 }
 
 function sctpPacket(srcPort: number, dstPort: number): Uint8Array {

@@ -12,6 +12,7 @@ import { requireGround } from "./harness/requirements.ts";
 import { Ground, type Host } from "./harness/ground.ts";
 import { Daemon, MODES } from "./harness/daemon.ts";
 import { type Agents, askOn, askTcp, askUdp, openFlow, serveIdentity } from "./harness/identity.ts";
+import { Sockets } from "./harness/sockets.ts";
 import { attachedDual, WHO_PORT } from "./harness/service.ts";
 
 const OTHER_PORT = 7000;
@@ -29,6 +30,10 @@ for (const mode of MODES) {
     await t.step("the longest prefix wins, and in it protocol and port", () => longest(ground, agents));
     await t.step("several services on one address", () => several(ground, agents));
     await t.step("echo through a prefix reaches a pod", () => pings(daemon, ground));
+    await t.step(
+      "a prefix around the node's own addresses leaves these to the node",
+      () => aroundTheNode(daemon, ground, agents),
+    );
     await t.step("beside the prefixes nothing is taken", () => beside(daemon, ground, agents));
     await daemon.stop();
   });
@@ -140,6 +145,25 @@ async function pings(daemon: Daemon, ground: Ground): Promise<void> {
   assertEquals(await answered(), before, "not ku answered, but the pod");
   const echoes = (await daemon.sessions()).filter((session) => session.protocol.startsWith("icmp"));
   assertEquals(echoes.length, 4, JSON.stringify(echoes));
+}
+
+async function aroundTheNode(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
+  const node = Sockets.of(ground, { ...ground.client, name: "node", namespace: ground.node });
+  await node.serve("tcp", 22, "node");
+  await node.serve("udp", 22, "node", { family: "inet6", options: [[41, 26, 1]] });
+  const client = agents.of(ground.client), [pod, other] = ground.pods;
+  const around = [["0.0.0.0/0", pod.address], ["fd00::/16", pod.address6]];
+  await daemon.apply(...around.flatMap(([prefix, address]) => [`vip ${prefix}`, `pod ${prefix} ${address}`]));
+  assertEquals((await askTcp(client, [ground.client.gateway, 22])).pod, "node");
+  assertEquals((await askUdp(client, [ground.client.gateway6, 22])).pod, "node");
+  await ground.client.namespace.runOk(["ping", "-c1", "-W2", ground.client.gateway]);
+  // What the node itself begins: the answers come to an address inside the prefix.
+  assertEquals((await askTcp(node, [other.address, WHO_PORT])).address, other.gateway);
+  assertEquals((await askUdp(node, [other.address6, WHO_PORT])).address, other.gateway6);
+  for (const vip of ["192.0.2.1", "fd00:77::1"]) {
+    assertEquals((await askTcp(client, [vip, WHO_PORT])).pod, "pod1");
+  }
+  await daemon.apply(...around.map(([prefix]) => `vip ${prefix} del`));
 }
 
 async function beside(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {

@@ -120,8 +120,8 @@ async function matchesFragmentsAndPrefixes(): Promise<void> {
   steering.pods.replaceAll([]);
   const nodePort = { address: nodePortAddress(4), prefixLength: 255, protocol: 17, port: 30053 };
   steering.match.replaceAll([nodePort]);
-  const datagram = async (port: number) => {
-    const text = `import socket; socket.socket(2, 2).sendto(b"x", ("10.77.0.1", ${port}))`;
+  const datagram = async (port: number, bytes = 1) => {
+    const text = `import socket; socket.socket(2, 2).sendto(b"x" * ${bytes}, ("10.77.0.1", ${port}))`;
     const sent = run("ip", "netns", "exec", client, "python3", "-c", text);
     return (await rings.pump(sent.then(() => new Promise((done) => setTimeout(done, 50))), () => {}))[1];
   };
@@ -129,8 +129,10 @@ async function matchesFragmentsAndPrefixes(): Promise<void> {
   steering.setLocals([NODE.address]);
   assertEquals(await datagram(30053), 1, "a node port");
   assertEquals(await datagram(30054), 0);
+  assertEquals(await datagram(30054, 4000), 3, "fragments, which have no ports");
   steering.setLocals([]);
   assertEquals(await datagram(30053), 0);
+  assertEquals(await datagram(30053, 4000), 0);
   rings.close();
   steering.close();
 }

@@ -41,12 +41,12 @@ function parse(bytes: Uint8Array, at: number, isIp6: boolean): Parsed | null {
     const words = bytes[at] & 15;
     if (words < 5) return null;
     next = at + words * 4;
-    if ((u16(bytes, at + 6) & 0x1fff) !== 0) parsed.kind = "fragment";
+    if ((u16(bytes, at + 6) & 0x3fff) !== 0) parsed.kind = "fragment";
   } else {
     for (let i = 0; [0, 43, 60, FRAGMENT, AH].includes(parsed.protocol); i++) {
       if (i === 7 || next + 8 > bytes.length) return null;
       const extension = parsed.protocol;
-      const isLater = extension === FRAGMENT && (u16(bytes, next + 2) & 0xfff8) !== 0;
+      const isPiece = extension === FRAGMENT && (u16(bytes, next + 2) & 0xfff9) !== 0;
       parsed.protocol = bytes[next];
       next += extension === FRAGMENT
         ? 8
@@ -54,7 +54,7 @@ function parse(bytes: Uint8Array, at: number, isIp6: boolean): Parsed | null {
         ? (bytes[next + 1] + 2) * 4
         : (bytes[next + 1] + 1) * 8;
       if (next > MAX_AT) return null;
-      if (isLater) {
+      if (isPiece) {
         parsed.kind = "fragment";
         break;
       }

@@ -104,6 +104,7 @@ const CASES: readonly Case[] = [
   ["version 5", changed(toVip(), 14, 0x55), false],
   ["ARP", build.arp(1, FAR, VIP, mac), false],
   ["first fragment", toVip({ moreFragments: true }), true],
+  ["first fragment to another port", toVip({ moreFragments: true }, tcp({ dstPort: 81 })), true],
   ["later fragment", toVip({ fragmentOffset: 1480 }), true],
   ["later fragment for somebody else", toVip({ fragmentOffset: 1480, dst: "10.96.0.2" }), false],
   ["a prefix", toVip({ dst: "10.97.0.200" }, udp({ dstPort: 53 })), true],
@@ -117,6 +118,7 @@ const CASES: readonly Case[] = [
   ["GRE to a VIP of TCP", toVip({}, build.raw(47, new Uint8Array(8))), false],
   ["a pod's answer", buildFrame({ src: POD, dst: FAR }, tcp({ srcPort: 8080 }), mac), true],
   ["a pod's own connection", buildFrame({ src: POD, dst: FAR }, tcp({ srcPort: 40000 }), mac), false],
+  ["a pod's first fragment", buildFrame({ src: POD, dst: FAR, moreFragments: true }, web, mac), true],
   ["a pod's later fragment", buildFrame({ src: POD, dst: FAR, fragmentOffset: 64 }, web, mac), true],
   ["a pod's ping", buildFrame({ src: POD, dst: FAR }, icmp({ type: 8 }), mac), false],
   ["error about a packet to a pod", error4(toPod), true],
@@ -151,6 +153,16 @@ const CASES: readonly Case[] = [
   ],
   ["no next header", toVip6({}, build.raw(59, new Uint8Array(8))), false],
   ["first fragment of IPv6", toVip6({ extensions: [build.fragmentHeader(0, true, 1)] }), true],
+  [
+    "first fragment to another port of IPv6",
+    toVip6({ extensions: [build.fragmentHeader(0, true, 1)] }, tcp({ dstPort: 81 })),
+    true,
+  ],
+  [
+    "whole packet with a fragment header to another port of IPv6",
+    toVip6({ extensions: [build.fragmentHeader(0, false, 1)] }, tcp({ dstPort: 81 })),
+    false,
+  ],
   ["later fragment of IPv6", toVip6({ extensions: [hop, build.fragmentHeader(1232, true, 1)] }), true],
   [
     "the same for somebody else",

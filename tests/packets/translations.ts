@@ -170,6 +170,13 @@ export const TRANSLATIONS: readonly Translation[] = [
     six: six(sctp(PORTS6)),
   },
   {
+    what: "UDP-Lite, whose checksum covers the addresses and whose ports are kept",
+    section: "4.5, 5.5",
+    way: "both",
+    four: four({ ...udp({ ...PORTS4, length: 0 }), protocol: 136 }),
+    six: six({ ...udp({ ...PORTS4, length: 0 }), protocol: 136 }),
+  },
+  {
     what: "GRE, a protocol without ports",
     section: "4.1, 5.1",
     way: "both",

@@ -1,7 +1,7 @@
 /** The pool of free frames: nothing is lost, nothing is given out twice. */
 
-import { assertEquals, assertThrows } from "@std/assert";
-import { FramePool, NO_FRAME } from "../../../mod/worker/frame_pool.ts";
+import { assertEquals, assertGreater, assertThrows } from "@std/assert";
+import { FramePool, NO_FRAME, ringSizeFor } from "../../../mod/worker/frame_pool.ts";
 
 Deno.test("FramePool gives out every frame once, from the lowest on, and then NO_FRAME", () => {
   const pool = new FramePool(4, 2048);
@@ -21,4 +21,17 @@ Deno.test("FramePool gives a returned frame out again", () => {
 
 Deno.test("FramePool refuses memory beyond 2 GiB, whose offsets would not fit", () => {
   assertThrows(() => new FramePool(1 << 20, 4096), RangeError);
+});
+
+Deno.test("ringSizeFor shares the frames: the first rings large, more than thirty-five in all, and then none", () => {
+  const sizes: number[] = [];
+  let frames = 16_384 - 1024;
+  for (let size = ringSizeFor(frames, 2048); size > 0; size = ringSizeFor(frames, 2048)) {
+    assertEquals(Number.isInteger(Math.log2(size)) && size <= frames, true, `${size} of ${frames}`);
+    sizes.push(size);
+    frames -= size;
+  }
+  assertEquals([sizes.slice(0, 3), sizes.at(-1)], [[2048, 2048, 1024], 32]);
+  assertGreater(sizes.length, 35);
+  assertEquals(sizes, sizes.toSorted((a, b) => b - a));
 });
