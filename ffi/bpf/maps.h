@@ -54,7 +54,7 @@ struct ku_link {
 	__u16 slot;
 	__u16 flags;
 	__u8 mac[6];
-	__u16 pad;
+	__u16 max_bytes; /* longest frame ku_xdp takes; 0 = any */
 };
 
 struct ku_slot {

@@ -67,6 +67,9 @@ int ku_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (!same_mac(ethernet->h_dest, link->mac) || same_mac(ethernet->h_source, ku_punt_mac))
 		return XDP_PASS;
+	/* In generic mode a segmentation-offload packet comes whole. ku_tc is there for it: ku0 cuts it up. */
+	if (link->max_bytes && (__u64)(end - data) > link->max_bytes)
+		return XDP_PASS;
 	type = ethernet->h_proto;
 	if (type == bpf_htons(ETH_P_8021Q)) {
 		struct vlan_header *vlan = data + sizeof(*ethernet);

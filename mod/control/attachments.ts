@@ -128,7 +128,10 @@ export class Attachments {
         }
         changed = true;
       } else if (attachment.link !== null && current !== undefined) {
-        if (macText(attachment.link) !== macText(current)) attachment.active = false;
+        const { mtuBytes } = attachment.link;
+        if (macText(attachment.link) !== macText(current) || mtuBytes !== current.mtuBytes) {
+          attachment.active = false;
+        }
         attachment.link = current;
       }
     }
@@ -235,7 +238,8 @@ export class Attachments {
 }
 
 function steeredLink({ name, slot, spec }: Attachment, link: Link): SteeredLink {
-  return { index: link.index, name, slot, mac: link.mac!, nat4: spec.nat4, nat6: spec.nat6 };
+  const { index, mac, mtuBytes } = link;
+  return { index, name, slot, mac: mac!, mtuBytes, nat4: spec.nat4, nat6: spec.nat6 };
 }
 
 function macText(link: Link): string {

@@ -10,6 +10,7 @@ import { type Adjacency, neighborKey } from "../netlink/next_hops.ts";
 import { useNeighbors } from "../netlink/links.ts";
 import type { Mirror } from "../netlink/mirror.ts";
 import type { RequestSocket } from "../netlink/request.ts";
+import type { Unresolved } from "../worker/messages.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Engine } from "./engine.ts";
 import type { Log } from "./log.ts";
@@ -50,6 +51,7 @@ export class Housekeeping {
     this.#unfollow = parts.mirror.onChange((kinds) => {
       this.#do("following the network", () => this.#follow(kinds.has("links")));
     });
+    for (const worker of parts.workers) worker.onUnresolved = (what) => this.#resolve(what);
     this.#timers = [
       setInterval(() => this.#do("forgetting pods", () => this.#forgetPods()), FORGET_PODS_MS),
       setInterval(() => this.#do("refreshing neighbors", () => this.#useNeighbors()), USE_NEIGHBORS_MS),
@@ -88,6 +90,18 @@ export class Housekeeping {
     await publisher.publish();
     for (const worker of workers) worker.clearCounters([], gone);
     services.releasePods(gone);
+  }
+
+  /**
+   * Has the kernel look for a neighbor that packets want. It would do so for the punted packets themselves, if it forwards them: but a
+   * firewall may drop what it forwards, or forwarding may be off, while ku's own way needs neither.
+   */
+  #resolve({ generation, adjacency, address }: Unresolved): void {
+    const { publisher, requests, log } = this.#parts;
+    const hop = generation === publisher.generation ? publisher.adjacencies[adjacency] : undefined;
+    if (hop === undefined || hop.slot < 0 || this.#stopped) return;
+    const [failure] = useNeighbors(requests, [{ ifindex: hop.ifindex, address: hop.nextHop ?? address }]);
+    if (failure !== null) log.debug(`looking for a neighbor : ${failure.message}`);
   }
 
   /** Pods and gateways that ku sends to without the kernel's seeing it. */

@@ -18,11 +18,13 @@ import type {
   FilterMemory,
   MemoryPlan,
   SessionBuffers,
+  Unresolved,
   WorkerMessage,
   WorkerReply,
   WorkerRequest,
 } from "../worker/messages.ts";
 import { Counters, POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
+import { FRAGMENT_PLACES, FragmentTable } from "../table/fragment.ts";
 import { closeFd, createEventFd, signalEventFd } from "../../ffi/event_fd.ts";
 
 interface Pending {
@@ -42,8 +44,10 @@ export class WorkerHandle {
   readonly index: number;
   /** What the worker counts; it alone writes, but for ids that nobody uses (`clearCounters`). */
   readonly counters: Counters;
-  /** Packet memory and counters. */
+  /** Packet memory, counters, datagrams in fragments. */
   readonly memoryBytes: number;
+  /** Called when packets are punted for want of a neighbor. */
+  onUnresolved: (what: Unresolved) => void = () => {};
   readonly #worker: Worker;
   readonly #words: Int32Array;
   readonly #wakeFd: number;
@@ -64,7 +68,8 @@ export class WorkerHandle {
   ) {
     this.index = index;
     this.counters = new Counters(plan.counters);
-    this.memoryBytes = plan.memory.frameCount * plan.memory.frameBytes + plan.counters.byteLength;
+    this.memoryBytes = plan.memory.frameCount * plan.memory.frameBytes + plan.counters.byteLength +
+      FragmentTable.bytesFor(FRAGMENT_PLACES);
     this.#worker = worker;
     this.#words = new Int32Array(control);
     this.#wakeFd = wakeFd;
@@ -93,6 +98,7 @@ export class WorkerHandle {
     };
     worker.onmessage = (event: MessageEvent<WorkerReply>) => {
       const reply = event.data;
+      if ("unresolved" in reply) return handle.onUnresolved(reply.unresolved);
       if ("running" in reply) {
         handle.#running = reply.running;
         return handle.#release();

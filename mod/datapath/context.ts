@@ -135,6 +135,13 @@ export class Context {
   /** An address of some interface of the node; 0 = none has one. */
   anyIp4 = 0;
   readonly anyIp6 = new Int32Array(4);
+  /**
+   * A destination that a packet was punted for because its neighbor is not known: 0 (none), 4 or 6, with the adjacency's index and
+   * the address, IPv4 in the first word. Kept until the worker has taken it.
+   */
+  unresolvedFamily = 0;
+  unresolvedAdjacency = 0;
+  readonly unresolvedAddress = new Int32Array(4);
   readonly hops4 = new Int32Array(HOP_ENTRIES * HOP4_STRIDE).fill(HOP_UNKNOWN);
   readonly hops6 = new Int32Array(HOP_ENTRIES * HOP6_STRIDE).fill(HOP_UNKNOWN);
 

@@ -114,6 +114,20 @@ export class Processor {
     return this.#context.fragmentTag;
   }
 
+  /**
+   * Whether a packet was punted because its neighbor is not known. Then `out` (six words) says for whom: adjacency index, 4 or 6,
+   * address (IPv4: one word); and it is forgotten.
+   */
+  takeUnresolved(out: Int32Array): boolean {
+    const c = this.#context;
+    if (c.unresolvedFamily === 0) return false;
+    out[0] = c.unresolvedAdjacency;
+    out[1] = c.unresolvedFamily;
+    out.set(c.unresolvedAddress, 2);
+    c.unresolvedFamily = 0;
+    return true;
+  }
+
   /** Runs on `tables` from the next packet on. */
   setTables(tables: Tables): void {
     const c = this.#context;

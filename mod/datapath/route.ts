@@ -138,7 +138,16 @@ export function countNoWay(c: Context, hops: Int32Array, hop: number): void {
   if (index === ROUTE_LOCAL) reason = COUNT_PUNT_LOCAL;
   else if (index < 0) reason = COUNT_PUNT_NO_ROUTE;
   else if (c.adjacencies[index * ADJ_STRIDE + ADJ_SLOT] < 0) reason = COUNT_PUNT_UNATTACHED;
+  else if (c.unresolvedFamily === 0) noteUnresolved(c, hops, hop, index);
   c.nodeCounters[reason]++;
+}
+
+/** Keeps who could not be reached, for the control plane to have the kernel look for him. */
+function noteUnresolved(c: Context, hops: Int32Array, hop: number, index: number): void {
+  c.unresolvedFamily = hops === c.hops4 ? 4 : 6;
+  c.unresolvedAdjacency = index;
+  const words = c.unresolvedFamily === 4 ? 1 : 4;
+  for (let i = 0; i < words; i++) c.unresolvedAddress[i] = hops[hop + KEY + i];
 }
 
 /** Gives the frame to the kernel where it came from, Ethernet header and tag as they are. Host packets return to ku0. */

@@ -156,15 +156,6 @@ export class FragmentTable {
     return ACCEPT_PASS;
   }
 
-  /** Datagrams in the table that are neither complete nor too old. For tests. */
-  used(now: number): number {
-    let count = 0;
-    for (let entry = 0; entry < this.words.length; entry += STRIDE) {
-      if (!this.#isFree(entry, now)) count++;
-    }
-    return count;
-  }
-
   #hasKey(entry: number): boolean {
     const words = this.words;
     const key = this.key;

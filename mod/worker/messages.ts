@@ -120,9 +120,19 @@ export type WorkerRequest =
 
 export type WorkerMessage = WorkerRequest & { id: number };
 
+/** Packets were punted because the neighbor they go to is not known. */
+export interface Unresolved {
+  /** What `adjacency` counts in. */
+  generation: number;
+  adjacency: number;
+  /** Destination of such a packet: 4 or 16 bytes. */
+  address: Uint8Array;
+}
+
 /** `running`: the worker has passed a burst boundary and reads the tables of this generation only. */
 export type WorkerReply =
   | { id: number; result: unknown }
   | { id: number; error: string }
   | { running: number }
+  | { unresolved: Unresolved }
   | { fatal: string };

@@ -29,6 +29,8 @@ const SWEEP_ROUND_SECONDS = 32;
 const IDLE_MS = 1000;
 /** Empty looks at the rings before the worker goes to sleep. */
 const EMPTY_LOOKS = 2;
+/** Least time between two reports of unknown neighbors. */
+const UNRESOLVED_MS = 10;
 
 const scope = self as unknown as {
   onmessage: ((event: MessageEvent<WorkerMessage>) => void) | null;
@@ -37,6 +39,9 @@ const scope = self as unknown as {
 };
 
 let handled = 0;
+/** What `takeUnresolved` fills, and when the control plane was last told. */
+const unresolved = new Int32Array(6);
+let toldAt = -Infinity;
 let wake: () => void = () => {};
 let state: WorkerState | null = null;
 
@@ -86,6 +91,7 @@ function burstLoop(own: WorkerState): void {
     for (let i = 0; i < context.receivers.length; i++) count += receiveBurst(context, context.receivers[i]);
     if (context.held.count > 0) releaseExpired(context, performance.now());
     flushAll(context);
+    if (context.processor.takeUnresolved(unresolved)) tellUnresolved(own);
     if (Atomics.load(words, WORD_SENT) !== handled) return;
     if (now !== swept) {
       sweep(own, now, now - swept);
@@ -110,6 +116,17 @@ function runActiveGeneration(own: WorkerState): void {
   own.runStaged();
   // NB: a message, not Atomics.notify: the runtime wakes its event loop for the one only.
   scope.postMessage({ running: own.generation });
+}
+
+/** Has the control plane ask the kernel for a neighbor, now and then; until it is found packets are punted. */
+function tellUnresolved(own: WorkerState): void {
+  const time = performance.now();
+  if (time - toldAt < UNRESOLVED_MS) return;
+  toldAt = time;
+  const view = new DataView(new ArrayBuffer(16));
+  for (let i = 0; i < 4; i++) view.setInt32(4 * i, unresolved[2 + i]);
+  const address = new Uint8Array(view.buffer, 0, unresolved[1] === 4 ? 4 : 16);
+  scope.postMessage({ unresolved: { generation: own.generation, adjacency: unresolved[0], address } });
 }
 
 /** Frees a share of the expired sessions. */

@@ -35,6 +35,8 @@ export const RX_SLOTS = 1024;
 /** Slots are 1 … this; slot 0 is the pair. */
 export const MAX_SLOT = 4094;
 const LINK_BYTES = 12;
+/** Ethernet header and one 802.1Q tag. */
+const FRAME_HEADER_BYTES = 18;
 const LINK_FLAG = { nat4: 1, nat6: 2, tc: 4, generic: 8 } as const;
 const SLOT_BYTES = 8;
 const CONF_BYTES = 8;
@@ -59,6 +61,8 @@ export interface SteeredLink extends InterfaceName {
   slot: number;
   /** Six bytes: native and generic take only what is addressed to it. */
   mac: Uint8Array;
+  /** In mode generic, packets above it (uncut ones) go by tc. */
+  mtuBytes: number;
   /** Pods answer from here. */
   nat4: boolean;
   nat6: boolean;
@@ -175,7 +179,8 @@ export class Steering {
         detachOwnXdp(link.index);
       } else {
         attachXdp(link, this.#object.program("ku_xdp"), attachment.mode);
-        detachOwnTc(link.index, true);
+        if (attachment.mode === "generic") ownsQdisc = attachTc(link, this.#object.program("ku_tc"));
+        else detachOwnTc(link.index, true);
       }
     } catch (error) {
       if (before) this.#writeSlot(before.link, before.attachment.mode);
@@ -200,6 +205,7 @@ export class Steering {
     value.setUint16(0, link.slot, true);
     value.setUint16(2, flagsOf(link, attached.attachment.mode), true);
     for (let i = 0; i < 6; i++) value.setUint8(4 + i, link.mac[i]);
+    if (attached.attachment.mode === "generic") value.setUint16(10, link.mtuBytes + FRAME_HEADER_BYTES, true);
     this.#links.update(keyOf(link.index), new Uint8Array(value.buffer));
   }
 
@@ -294,7 +300,7 @@ export class Steering {
 
 function flagsOf(link: SteeredLink, mode: Attachment["mode"]): number {
   return (link.nat4 ? LINK_FLAG.nat4 : 0) | (link.nat6 ? LINK_FLAG.nat6 : 0) |
-    (mode === "tc" ? LINK_FLAG.tc : 0) | (mode === "generic" ? LINK_FLAG.generic : 0);
+    (mode !== "native" ? LINK_FLAG.tc : 0) | (mode === "generic" ? LINK_FLAG.generic : 0);
 }
 
 /** A u32 as a map's key or value. */

@@ -66,9 +66,11 @@ interface Stage {
   pods: Sockets[];
 }
 
-for (const mode of MODES) {
-  Deno.test(`fragments through a VIP, every interface ${mode}`, async (t) => {
-    await using ground = await Ground.create();
+const VARIANTS = MODES.flatMap((mode) => [{ mode, workers: 1 }, { mode, workers: 2 }]);
+
+for (const { mode, workers } of VARIANTS) {
+  Deno.test(`fragments through a VIP, every interface ${mode}, workers: ${workers}`, async (t) => {
+    await using ground = await Ground.create({ queues: workers });
     const pods = ground.pods.map((pod) => Sockets.of(ground, pod));
     for (const [index, pod] of pods.entries()) {
       await pod.serve("udp", POD_PORT, ground.pods[index].name);
@@ -76,7 +78,8 @@ for (const mode of MODES) {
     }
     const client = Sockets.of(ground, ground.client);
     const node = Sockets.of(ground, { ...ground.client, namespace: ground.node });
-    await using daemon = await Daemon.start(ground, { config: attachedDual(ground, mode) });
+    const words = ["--workers", `${workers}`];
+    await using daemon = await Daemon.start(ground, { config: attachedDual(ground, mode), words });
     for (const f of FAMILIES) {
       await daemon.apply(
         `vip ${f.vip} protocol udp port ${WHO_PORT} target_port ${POD_PORT} node_port ${NODE_PORT}`,

@@ -130,7 +130,9 @@ async function sticky(ground: Ground, agents: Agents, f: Family): Promise<void> 
   for (let n = 10; n < 30; n++) {
     const address = f.of(client).replace(/2$/, String(n));
     // Deprecated: not to be chosen by sockets that do not ask for it.
-    await client.namespace.ip(`addr add ${address}/${f === FAMILIES[0] ? 24 : 64} dev eth0 preferred_lft 0`);
+    await client.namespace.ip(
+      `addr add ${address}/${f === FAMILIES[0] ? 24 : 64} dev eth0 preferred_lft 0 nodad`,
+    );
     pods.add((await askUdp(agents.of(client), [f.sticky, WHO_PORT], { bind: [address, 0] })).pod);
   }
   assertNotEquals(pods.size, 1, "20 addresses, one pod");

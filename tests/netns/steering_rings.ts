@@ -57,7 +57,16 @@ export async function offloadsOf(namespace: string, name: string): Promise<strin
 export function linkOf(name: string, flags: Partial<SteeredLink> = {}): SteeredLink {
   const text = Deno.readTextFileSync(`/sys/class/net/${name}/address`).trim();
   const mac = Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
-  return { name, index: interfaceIndex(name), slot: SLOT, mac, nat4: false, nat6: false, ...flags };
+  return {
+    name,
+    index: interfaceIndex(name),
+    slot: SLOT,
+    mac,
+    mtuBytes: 1500,
+    nat4: false,
+    nat6: false,
+    ...flags,
+  };
 }
 
 /** A worker of a few lines: one socket that receives, one that only transmits, and a pool of frames. */

@@ -3,7 +3,13 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { VERDICT_DROP, VERDICT_PUNT_IN, VERDICT_PUNT_KU, VERDICT_TX } from "../../mod/datapath/processor.ts";
+import {
+  VERDICT_DROP,
+  VERDICT_HOLD,
+  VERDICT_PUNT_IN,
+  VERDICT_PUNT_KU,
+  VERDICT_TX,
+} from "../../mod/datapath/processor.ts";
 import type { World } from "./world.ts";
 
 const VERDICTS: Record<string, number> = {
@@ -11,9 +17,10 @@ const VERDICTS: Record<string, number> = {
   puntIn: VERDICT_PUNT_IN,
   puntKu: VERDICT_PUNT_KU,
   drop: VERDICT_DROP,
+  hold: VERDICT_HOLD,
 };
 
-export type VerdictWord = "tx" | "puntIn" | "puntKu" | "drop";
+export type VerdictWord = "tx" | "puntIn" | "puntKu" | "drop" | "hold";
 
 /** One packet. */
 export interface Step {

@@ -1,7 +1,7 @@
 /** The packet path allocates nothing: a million packets of every kind leave the heap as it was. */
 
 import { assert } from "@std/assert";
-import { buildFrame, buildPacket, pattern, tcp, udp } from "../../packets/builder.ts";
+import { buildFrame, buildPacket, fragments, pattern, tcp, udp } from "../../packets/builder.ts";
 import { FAMILIES, type Family, nodeSpec, PODS, UPLINK } from "../../packets/node.ts";
 import { FRAME_BYTES, HEADROOM, World } from "../../packets/world.ts";
 
@@ -14,7 +14,7 @@ interface Traffic {
   slot: number;
 }
 
-/** Known sessions both ways, new ones, untracked ones, punts, answers, errors, drops. */
+/** Known sessions both ways, new ones, untracked ones, fragments, punts, answers, errors, drops. */
 function traffic(f: Family): Traffic[] {
   const list: Traffic[] = [];
   for (let i = 0; i < 40; i++) {
@@ -56,6 +56,15 @@ function traffic(f: Family): Traffic[] {
       slot: UPLINK,
     },
   );
+  const payload = pattern(3000);
+  const pieces = (src: string, dst: string, srcPort: number, dstPort: number, id: number) =>
+    fragments({ src, dst, id }, udp({ srcPort, dstPort, payload }), 1240);
+  const there = pieces(f.client, f.vip, 20000, 80, 1);
+  const orphans = pieces(f.client, f.vip, 20000, 80, 2).slice(1);
+  list.push(
+    ...[...there, there[1], ...orphans].map((frame) => ({ frame, slot: UPLINK })),
+    ...pieces(f.pod, f.client, 8080, 20000, 3).map((frame) => ({ frame, slot: PODS })),
+  );
   return list;
 }
 
@@ -69,6 +78,7 @@ for (const f of FAMILIES) {
     const world = new World({ ...nodeSpec(f), buckets: 16 });
     const frames = traffic(f);
     const { memory, processor } = world;
+    processor.holdRoom = 1;
     const run = (packets: number): number => {
       let sum = 0;
       for (let i = 0, n = 0; i < packets; i++, n = n + 1 === frames.length ? 0 : n + 1) {
