@@ -111,7 +111,7 @@ for (const f of FAMILIES) {
     const { held } = worker.context;
     releaseExpired(worker.context, held.since[0] + HOLD_MS - 1);
     assertEquals(held.count, 2);
-    held.since[1] = held.since[0] + 1;
+    held.since.set([1000, 1001]);
     releaseExpired(worker.context, held.since[0] + HOLD_MS);
     assertEquals([held.count, worker.host.sent.length], [1, 1]);
     releaseExpired(worker.context, held.since[0] + HOLD_MS);
