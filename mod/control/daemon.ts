@@ -61,10 +61,10 @@ function configErrorOf({ call, object, code, advice }: SystemError): ConfigError
   return new ConfigError(`cannot ${call}`, `${object} (${code})`, advice || "see the kernel's log (`dmesg`)");
 }
 
-/** Resolves with its name when SIGTERM or SIGINT arrives. */
+/** Resolves with its name when a signal that asks to end arrives; a terminal that goes away asks so by SIGHUP. */
 function stopSignal(): Promise<string> {
   return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) {
       Deno.addSignalListener(signal, () => resolve(signal));
     }
   });

@@ -74,7 +74,8 @@ function buildInterfaces(mirror: Mirror, attached: readonly SlottedLink[], ku0: 
   }
   const anyAddress = [...mirror.addresses.values()];
   table.set(0, {
-    flags: IF_PRESENT,
+    // Servers on the node itself answer by the route to the VIP, that is by ku0 (mod/datapath/source.ts, useVipSource4).
+    flags: IF_PRESENT | IF_NAT4_IN | IF_NAT6_IN,
     mtuBytes: ku0.mtuBytes,
     mac: KU0_MAC,
     ip4: primary(anyAddress, 4),

@@ -62,7 +62,15 @@ import { refuse, send46, send64 } from "./send_mixed.ts";
 import { puntUntouched4, send4 } from "./send4.ts";
 import { puntUntouched6, send6 } from "./send6.ts";
 import { beginSession } from "./session_hit.ts";
-import { insertSession, loadTuple, PORTS_EXHAUSTED, useNodeSource4, useNodeSource6 } from "./source.ts";
+import {
+  insertSession,
+  loadTuple,
+  PORTS_EXHAUSTED,
+  useNodeSource4,
+  useNodeSource6,
+  useVipSource4,
+  useVipSource6,
+} from "./source.ts";
 import { refusal46, REFUSE_NOTHING } from "./translate46.ts";
 import { refusal64 } from "./translate64.ts";
 
@@ -94,8 +102,8 @@ export function connect4(c: Context): number {
   }
   makeReplyTuple(c, service, pod);
   if (serviceType(c, service) === SERVICE_NAT46) return connect46(c, service, pod, hash);
-  let allocate = false;
-  if (replacesSource(c, service)) {
+  let allocate = useVipSource4(c);
+  if (!allocate && replacesSource(c, service)) {
     if (!useNodeSource4(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
     allocate = true;
   }
@@ -129,8 +137,8 @@ export function connect6(c: Context): number {
   }
   makeReplyTuple(c, service, pod);
   if (serviceType(c, service) === SERVICE_NAT64) return connect64(c, service, pod, hash);
-  let allocate = false;
-  if (replacesSource(c, service)) {
+  let allocate = useVipSource6(c);
+  if (!allocate && replacesSource(c, service)) {
     if (!useNodeSource6(c)) return drop(c, COUNT_NO_SOURCE_ADDRESS);
     allocate = true;
   }

@@ -16,6 +16,7 @@
 
 import { ADJ_SLOT, ADJ_STRIDE } from "../table/adjacency.ts";
 import { IF_IP4, IF_IP6, IF_STRIDE } from "../table/interface.ts";
+import { ROUTE_LOCAL } from "../table/route.ts";
 import { SESSION_FULL, SESSION_REPLY_TAKEN, type SessionTable } from "../table/session.ts";
 import { type Context, count, TRANSPORT_OTHER } from "./context.ts";
 import { isMapped, mixedProtocol, protocolOf4 } from "./mixed.ts";
@@ -165,6 +166,34 @@ export function useNodeSource6(c: Context): boolean {
   }
   for (let i = 0; i < 4; i++) reply[4 + i] = c.anyIp6[i];
   return isSet(reply);
+}
+
+/**
+ * For a pod that is the node itself (a server on the host's network, the API server for one): its answers would leave past ku. So the
+ * VIP's address is the source that it sees, which the node routes to ku0, and so to the rings. Writes it into `c.reply`. False: the pod
+ * is elsewhere, or the VIP is an address of the node, which it would not send to ku0.
+ */
+export function useVipSource4(c: Context): boolean {
+  if (!isLocal(c.hops4[hop4(c, c.reply[3]) + HOP_ADJACENCY])) return false;
+  if (isLocal(c.hops4[hop4(c, c.original[7]) + HOP_ADJACENCY])) return false;
+  copyVip(c);
+  return true;
+}
+
+/** The same for IPv6. */
+export function useVipSource6(c: Context): boolean {
+  if (!isLocal(c.hops6[hop6(c, c.reply, 0) + HOP_ADJACENCY])) return false;
+  if (isLocal(c.hops6[hop6(c, c.original, 4) + HOP_ADJACENCY])) return false;
+  copyVip(c);
+  return true;
+}
+
+function isLocal(adjacency: number): boolean {
+  return adjacency === ROUTE_LOCAL;
+}
+
+function copyVip(c: Context): void {
+  for (let i = 4; i < 8; i++) c.reply[i] = c.original[i];
 }
 
 /** Slot of the interface that an adjacency leaves by, also while its neighbor is unresolved; -1 = none that is attached. */

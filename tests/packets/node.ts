@@ -183,7 +183,7 @@ export function nodeSpec(f: Family): WorldSpec {
   const net = (address: string) => `${address}/${bits}`;
   return {
     interfaces: [
-      { slot: 0 },
+      { slot: 0, flags: IF_NAT4_IN | IF_NAT6_IN },
       { slot: UPLINK, [f.ip === 4 ? "ip4" : "ip6"]: f.uplinkAddress },
       {
         slot: PODS,

@@ -87,18 +87,6 @@ function punts(f: Family): Fixture[] {
       counted: { "ku-route: no route": 1 },
     },
     {
-      description: "a pod on the node itself, whatever the TTL",
-      steps: [
-        {
-          input: buildFrame({ ...to(f.vipLocal), ttl: 1 }, udp({ dstPort: 80 })),
-          slot: UPLINK,
-          verdict: "puntIn",
-          output: buildFrame({ ...to(f.podsAddress), ttl: 1 }, udp({ dstPort: 80 })),
-        },
-      ],
-      counted: { "ku-route: for the node itself": 1 },
-    },
-    {
       description:
         "an answer to a client that is not reached by an attached interface enters on ku0, untagged",
       steps: [

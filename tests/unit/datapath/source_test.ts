@@ -52,6 +52,32 @@ for (const f of FAMILIES) {
     });
   });
 
+  Deno.test(`useVipSource: ${f.name}: a pod that is the node itself sees the VIP, and answers by ku0`, () => {
+    const world = nodeWorld(f);
+    checkStep(world, {
+      input: buildFrame({ src: f.client, dst: f.vipLocal, ttl: 1 }, udp({ dstPort: 80 })),
+      slot: UPLINK,
+      verdict: "puntKu",
+    });
+    const { source } = portsOf(f, world.result());
+    assert(outside(source), `port ${source}`);
+    const seen = buildFrame(
+      { src: f.vipLocal, dst: f.podsAddress, ttl: 1 },
+      udp({ srcPort: source, dstPort: 80 }),
+    );
+    assertEquals(world.result().subarray(12), seen.subarray(12));
+    checkStep(world, {
+      input: buildFrame({ src: f.podsAddress, dst: f.vipLocal }, udp({ srcPort: 80, dstPort: source })),
+      slot: 0,
+      verdict: "tx",
+      output: sentBy(
+        UPLINK,
+        { src: f.vipLocal, dst: f.client, ttl: 63 },
+        udp({ srcPort: 80, dstPort: 40000 }),
+      ),
+    });
+  });
+
   Deno.test(`insertSession: ${f.name}: a configured source address goes before the interface's`, () => {
     const spec = nodeSpec(f);
     spec[f.ip === 4 ? "ip4SrcAddress" : "ip6SrcAddress"] = f.router;
