@@ -60,6 +60,9 @@ function parseText(text: string): unknown {
       const reason = error.message.split(/ at line |\n/)[0];
       throw new ConfigError(at, reason, "write YAML or JSON");
     }
+    if (error instanceof RangeError) {
+      throw new ConfigError("nesting", "too deep", "write YAML or JSON as in ku.yaml");
+    }
     throw error;
   }
 }

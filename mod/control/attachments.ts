@@ -88,7 +88,9 @@ export class Attachments {
         this.#forget(attachment);
         continue;
       }
-      if (spec.mode !== attachment.spec.mode) await this.#takeDown(attachment);
+      if (spec.mode !== attachment.spec.mode && attachment.link !== null) {
+        await this.#switchMode(attachment, attachment.link, spec);
+      }
       if (spec.nat4 !== attachment.spec.nat4 || spec.nat6 !== attachment.spec.nat6) attachment.active = false;
       attachment.spec = spec;
     }
@@ -195,6 +197,38 @@ export class Attachments {
       if (error instanceof ConfigError) throw error;
       throw new ConfigError("interface", name, (error as Error).message);
     }
+  }
+
+  /**
+   * Another mode for an interface that is up. Its packets are steered all the while, by the old way until the new one stands: an
+   * answer that slipped through would reach its client with the pod's address, and end the connection.
+   */
+  async #switchMode(attachment: Attachment, link: Link, spec: InterfaceSpec): Promise<void> {
+    const before = attachment.mode!;
+    const attach = () => {
+      const { mode, reason } = this.#steering.attach(steeredLink(attachment, link), spec.mode);
+      attachment.mode = mode;
+      attachment.reason = reason;
+      return mode;
+    };
+    const reopen = async (mode: Steered["mode"]) => {
+      for (const worker of this.#workers) await worker.request({ kind: "closePort", slot: attachment.slot });
+      await this.#openPorts(attachment, link, mode);
+    };
+    try {
+      if (before === "tc" && (spec.mode === "native" || spec.mode === "generic")) {
+        await reopen(spec.mode); // what is sent meanwhile goes by ku1
+        attach();
+      } else if (attach() !== before) {
+        await reopen(attachment.mode!);
+      }
+    } catch (error) {
+      if (this.#steering.attachmentOf(link.index)?.mode === before) await reopen(before);
+      else await this.#takeDown(attachment);
+      if (error instanceof ConfigError) throw error;
+      throw new ConfigError("interface", attachment.name, (error as Error).message);
+    }
+    attachment.active = false;
   }
 
   /** Queue q belongs to worker q modulo the number of workers; in mode tc the sockets only send. */

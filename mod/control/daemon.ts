@@ -147,7 +147,14 @@ class Daemon {
     }
     await publisher.publish();
 
-    const housekeeping = new Housekeeping({ ...parts, engine, requests });
+    const housekeeping = new Housekeeping({
+      ...parts,
+      engine,
+      requests,
+      hostRoutes,
+      pair,
+      onLost: (reason) => this.#fail(reason),
+    });
     this.#onStop("housekeeping", () => housekeeping.stop());
     const shown = { ...parts, startedSeconds: nowSeconds() };
     if (options.metrics !== undefined) {

@@ -8,9 +8,11 @@
  * @module
  */
 
-import { MAPPED_BYTES, parsePrefix } from "../config/address.ts";
+import { formatAddress, MAPPED_BYTES, parsePrefix } from "../config/address.ts";
 import { addRoutes, deleteRoutes, listOwnRoutes, type OwnRoute } from "../netlink/links.ts";
 import type { RequestSocket } from "../netlink/request.ts";
+import type { Route } from "../netlink/messages.ts";
+import { KU_ROUTE_PROTOCOL } from "../netlink/next_hops.ts";
 import type { Log } from "./log.ts";
 
 /** Behind every route that an administrator or a routing daemon is likely to set. */
@@ -41,6 +43,17 @@ export class HostRoutes {
     for (const prefix of come) this.#present.add(prefix);
   }
 
+  /** Adds again what somebody else has taken away; `routes` is what the kernel has. */
+  restore(routes: Iterable<Route>): void {
+    const missing = new Set(this.#present);
+    for (const { protocol, address, prefixLength } of routes) {
+      if (protocol === KU_ROUTE_PROTOCOL) missing.delete(prefixText(address, prefixLength));
+    }
+    if (missing.size === 0) return;
+    // Those that were added a moment ago may only not have been told of yet: EEXIST is no news.
+    addRoutes(this.#socket, [...missing].map((prefix) => this.#route(prefix)));
+  }
+
   /** Takes all of them away. */
   clear(): void {
     this.sync(new Set());
@@ -59,4 +72,12 @@ export class HostRoutes {
   #report(results: readonly (Error | null)[]): void {
     for (const error of results) if (error !== null) this.#log.warn(`host route : ${error.message}`);
   }
+}
+
+/** Canonical text of a prefix of 4 or 16 bytes. */
+function prefixText(address: Uint8Array, prefixLength: number): string {
+  const bytes = new Uint8Array(16);
+  if (address.length === 4) bytes[10] = bytes[11] = 0xff;
+  bytes.set(address, 16 - address.length);
+  return `${formatAddress(bytes)}/${prefixLength}`;
 }

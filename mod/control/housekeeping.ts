@@ -5,14 +5,17 @@
  * @module
  */
 
-import { neighborUsable } from "../netlink/messages.ts";
+import { interfaceName } from "../../ffi/if.ts";
+import { type Link, neighborUsable } from "../netlink/messages.ts";
 import { type Adjacency, neighborKey } from "../netlink/next_hops.ts";
 import { useNeighbors } from "../netlink/links.ts";
 import type { Mirror } from "../netlink/mirror.ts";
 import type { RequestSocket } from "../netlink/request.ts";
+import { ownProgramsOn } from "../xdp/steering.ts";
 import type { Unresolved } from "../worker/messages.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Engine } from "./engine.ts";
+import type { HostRoutes } from "./host_routes.ts";
 import type { Log } from "./log.ts";
 import type { Publisher } from "./publisher.ts";
 import type { ServiceTables } from "./service_tables.ts";
@@ -37,6 +40,10 @@ export interface HousekeepingParts {
   mirror: Mirror;
   requests: RequestSocket;
   engine: Engine;
+  hostRoutes: HostRoutes;
+  pair: { ku0: Link; ku1: Link };
+  /** Called when ku cannot go on. */
+  onLost: (reason: string) => void;
   log: Log;
 }
 
@@ -74,10 +81,30 @@ export class Housekeeping {
   }
 
   async #follow(linksChanged: boolean): Promise<void> {
-    const { attachments, publisher } = this.#parts;
-    if (linksChanged) await attachments.follow();
+    const { attachments, publisher, hostRoutes, mirror } = this.#parts;
+    if (linksChanged) {
+      this.#checkPair();
+      await attachments.follow();
+    }
     publisher.networkChanged();
     await publisher.publish();
+    hostRoutes.restore(mirror.routes);
+  }
+
+  /**
+   * Without the pair nothing passes any more, and it cannot be made anew under the workers: better to end, and be started again. Asks the
+   * kernel, for the mirror may lag behind what ku itself has just done.
+   */
+  #checkPair(): void {
+    const { pair, onLost } = this.#parts;
+    for (const { index, name } of [pair.ku0, pair.ku1]) {
+      if (interfaceName(index) !== name) {
+        return onLost(`${name} : was removed by somebody else, start ku again`);
+      }
+    }
+    if (!ownProgramsOn(pair.ku1.index).includes("ku_ring")) {
+      onLost(`${pair.ku1.name} : its XDP program was removed by somebody else, start ku again`);
+    }
   }
 
   async #forgetPods(): Promise<void> {

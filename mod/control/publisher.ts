@@ -110,7 +110,7 @@ export class Publisher {
     steering.match.add(services.matchKeys.takeAdded());
     steering.pods.add(services.podKeys.takeAdded());
     steering.setLocals(nodeAddresses(mirror));
-    if (vipsChanged) hostRoutes.sync(new Set([...state.vips.values()].map((vip) => vip.prefix)));
+    if (vipsChanged) hostRoutes.sync(routedPrefixes(state));
     attachments.activate();
     await this.#free(retired);
   }
@@ -128,6 +128,17 @@ export class Publisher {
       for (const worker of workers) worker.clearCounters(serviceIds, podIds);
     });
   }
+}
+
+/**
+ * Prefixes that the node's own sockets reach by ku0: all but a pod's own address, which the node has a way to, for its other ports.
+ */
+function routedPrefixes(state: ConfigState): Set<string> {
+  const prefixes = new Set([...state.vips.values()].map((vip) => vip.prefix));
+  for (const vip of state.vips.values()) {
+    for (const address of vip.pods.keys()) prefixes.delete(`${address}/${address.includes(":") ? 128 : 32}`);
+  }
+  return prefixes;
 }
 
 /** The configuration's plain numbers, as the datapath reads them. */

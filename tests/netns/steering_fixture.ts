@@ -188,7 +188,8 @@ async function leavesStrangersAlone(): Promise<void> {
 async function adoptsAndSwitches(): Promise<void> {
   const index = interfaceIndex(UPLINK);
   const modes: SteeringMode[] = ["native", "tc", "generic", "native", "generic", "tc", "native"];
-  const programs = { native: ["ku_xdp"], generic: ["ku_xdp"], tc: ["ku_tc"], auto: [] };
+  // In mode generic, ku_tc takes the packets that segmentation offload has left whole.
+  const programs = { native: ["ku_xdp"], generic: ["ku_xdp", "ku_tc"], tc: ["ku_tc"], auto: [] };
   // The same process changes its mind …
   const one = Steering.load();
   for (const mode of modes) {
