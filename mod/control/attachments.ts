@@ -192,6 +192,12 @@ export class Attachments {
       attachment.mode = mode;
       attachment.reason = reason;
       await this.#openPorts(attachment, link, mode);
+      const master = this.#mirror.links.get(link.masterIndex);
+      if (master?.kind === "bridge") {
+        this.#log.warn(
+          `interface ${name} : is a port of bridge ${master.name}, packets for the bridge's address pass ku by, attach ${master.name}`,
+        );
+      }
     } catch (error) {
       await this.#takeDown(attachment);
       if (error instanceof ConfigError) throw error;
