@@ -210,11 +210,16 @@ export class Attachments {
    * answer that slipped through would reach its client with the pod's address, and end the connection.
    */
   async #switchMode(attachment: Attachment, link: Link, spec: InterfaceSpec): Promise<void> {
+    if (attachment.mode !== "tc" && (spec.mode === "native" || spec.mode === "generic")) {
+      // XDP has room for one of the two: tc stands in between.
+      await this.#switchMode(attachment, link, { ...spec, mode: "tc" });
+    }
     const before = attachment.mode!;
     const attach = () => {
       const { mode, reason } = this.#steering.attach(steeredLink(attachment, link), spec.mode);
       attachment.mode = mode;
       attachment.reason = reason;
+      this.#steering.update(steeredLink(attachment, link));
       return mode;
     };
     const reopen = async (mode: Steered["mode"]) => {
