@@ -223,10 +223,7 @@ class Daemon {
       const plan = {
         memory: MEMORY,
         sessions: sessions.buffers,
-        overflow: {
-          four: sessions.overflow4[index].buffer as SharedArrayBuffer,
-          six: sessions.overflow6[index].buffer as SharedArrayBuffer,
-        },
+        overflow: sessions.overflowBuffers,
         filter: sessions.filter,
         counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS).buffer,
       };

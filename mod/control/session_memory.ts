@@ -48,6 +48,14 @@ export class SessionMemory {
     };
   }
 
+  /** The untracked flows of every worker. */
+  get overflowBuffers(): SessionBuffers {
+    return {
+      four: this.overflow4.map((table) => table.buffer as SharedArrayBuffer),
+      six: this.overflow6.map((table) => table.buffer as SharedArrayBuffer),
+    };
+  }
+
   /** New empty tables of `conf.buckets`, in use once the workers have moved their sessions over and `adopt` was called. */
   prepare(conf: Conf): { four: SessionTable[]; six: SessionTable[]; buffers: SessionBuffers } {
     const four = this.#create(this.four.length, conf, 1);

@@ -35,7 +35,7 @@ interface Pending {
 export interface WorkerStart {
   memory: MemoryPlan;
   sessions: SessionBuffers;
-  overflow: { four: SharedArrayBuffer; six: SharedArrayBuffer };
+  overflow: SessionBuffers;
   filter: FilterMemory;
   counters: SharedArrayBuffer;
 }

@@ -70,6 +70,9 @@ export interface ProcessorOptions extends SessionViews {
   /** Untracked flows; without them replies of such flows go untranslated. */
   readonly overflow4?: OverflowTable;
   readonly overflow6?: OverflowTable;
+  /** Views of the other workers' ones, for reading. */
+  readonly othersOverflow4?: readonly OverflowTable[];
+  readonly othersOverflow6?: readonly OverflowTable[];
   /** Datagrams in fragments; made at start if absent. */
   readonly fragments?: FragmentTable;
   /** Worker `workerIndex` of `workerCount` allocates only ports of its own residue, so that no two hand out the same. */
@@ -115,6 +118,8 @@ export class Context {
   others6: readonly SessionTable[];
   readonly overflow4: OverflowTable | null;
   readonly overflow6: OverflowTable | null;
+  readonly othersOverflow4: readonly OverflowTable[];
+  readonly othersOverflow6: readonly OverflowTable[];
   readonly fragments: FragmentTable;
   readonly workerIndex: number;
   readonly workerCount: number;
@@ -221,6 +226,8 @@ export class Context {
     this.others6 = options.others6 ?? [];
     this.overflow4 = options.overflow4 ?? null;
     this.overflow6 = options.overflow6 ?? null;
+    this.othersOverflow4 = options.othersOverflow4 ?? [];
+    this.othersOverflow6 = options.othersOverflow6 ?? [];
     this.fragments = options.fragments ??
       new FragmentTable(FRAGMENT_PLACES, crypto.getRandomValues(new Uint32Array(4)));
     this.workerIndex = options.workerIndex ?? 0;

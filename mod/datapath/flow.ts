@@ -176,14 +176,25 @@ function findForeignReply(
   if (overflow === null) return null;
   overflow.key.set(key);
   const entry = overflow.find(protocol, c.now);
-  if (entry < 0) return null;
+  if (entry >= 0) return followNote(c, overflow.words, entry);
+  const othersOverflow = overflow.addressWords === 1 ? c.othersOverflow4 : c.othersOverflow6;
+  for (let i = 0; i < othersOverflow.length; i++) {
+    const other = othersOverflow[i];
+    other.key.set(key);
+    if (other.copy(protocol, c.now, foreign)) return followNote(c, foreign, 0);
+  }
+  return null;
+}
+
+/** A reply of the untracked flow whose note is at `entry` of `words`. */
+function followNote(c: Context, words: Int32Array, entry: number): Int32Array {
   count(c, COUNT_UNTRACKED_REPLY);
-  const service = overflow.words[entry + SESSION_SERVICE];
-  const pod = overflow.words[entry + SESSION_POD];
+  const service = words[entry + SESSION_SERVICE];
+  const pod = words[entry + SESSION_POD];
   countReply(c, service, pod, c.end - c.l3);
   if (c.fragment === FRAGMENT_FIRST) ownDatagram(c, service, pod, 1);
   c.foundAt = entry + SESSION_ORIGINAL;
-  return overflow.words;
+  return words;
 }
 
 function receiveOther4(c: Context, parsed: number): number {

@@ -43,6 +43,7 @@ const {
   SESSION_NOTE,
   SESSION_POD,
   SESSION_SERVICE,
+  SESSION_STATE_CLOSING,
   SESSION_STATE_ESTABLISHED,
   SESSION_STATE_TRANSITORY,
 } = session;
@@ -51,6 +52,7 @@ const { FRAGMENT_NONE, TRANSPORT_TCP } = contexts;
 const { ownDatagram } = fragment;
 const { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } = tcpStates;
 
+const SYN_ACK = TCP_SYN | TCP_ACK;
 /** SESSION_NOTE: the stamp above, the TCP notes below. */
 export const SESSION_STAMP_SHIFT = 8;
 const NOTE_BITS = SESSION_STAMP_SHIFT;
@@ -69,9 +71,13 @@ export function followOriginal(c: Context, table: SessionTable, entry: number): 
   return true;
 }
 
-/** A pod's packet follows `entry`. False: its service is gone, and so is the session. */
+/** A pod's packet follows `entry`. False: it is no answer to it, and the session has gone: by its service, or with its connection. */
 export function followReply(c: Context, table: SessionTable, entry: number): boolean {
   const words = table.words;
+  if (c.transport === TRANSPORT_TCP && opensAnother(c, words, entry)) {
+    table.remove(entry);
+    return false;
+  }
   if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesReply(c, table, entry)) return false;
   if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
   if (c.transport === TRANSPORT_TCP) advance(c, table, entry, true);
@@ -80,6 +86,15 @@ export function followReply(c: Context, table: SessionTable, entry: number): boo
   countReply(c, service, pod, c.end - c.l3);
   if (c.fragment !== FRAGMENT_NONE) ownDatagram(c, service, pod, 1);
   return true;
+}
+
+/**
+ * Whether a pod's segment accepts a connection that did not come by the VIP: the session's own one has ended, and a new one would have
+ * begun with the client's SYN. So the client has used the port again, to the pod directly.
+ */
+function opensAnother(c: Context, words: Int32Array, entry: number): boolean {
+  return (c.tcpFlags & SYN_ACK) === SYN_ACK &&
+    ((words[entry + SESSION_KIND] >>> 16) & 0xff) === SESSION_STATE_CLOSING;
 }
 
 /** Counts a client's packet of `bytes` that follows a session. */

@@ -118,6 +118,18 @@ export class OverflowTable {
     return this.#holds(entry, protocol) && !this.#expired(entry, now) ? entry : -1;
   }
 
+  /**
+   * `find` for threads other than the writer: copies the note (`stride` words) into `out`. False: there is none, or it was being
+   * replaced. A note that was replaced in between, by another and back again, would be copied mixed: it takes two notes of one tuple within
+   * the copying of 24 words.
+   */
+  copy(protocol: number, now: number, out: Int32Array): boolean {
+    const entry = this.find(protocol, now);
+    if (entry < 0) return false;
+    for (let i = 0; i < this.stride; i++) out[i] = this.words[entry + i];
+    return this.find(protocol, now) === entry;
+  }
+
   /** Frees the expired among `count` notes from place `cursor` on; returns the place to go on with (round the table). */
   sweep(cursor: number, count: number, now: number): number {
     for (; count > 0; count--) {

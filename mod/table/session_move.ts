@@ -5,7 +5,12 @@
  * Other threads may go on reading the old table.
  */
 
-import { SESSION_ORIGINAL, type SessionTable } from "./session.ts";
+import {
+  SESSION_ORIGINAL,
+  SESSION_STATE_CLOSING,
+  SESSION_STATE_TRANSITORY,
+  type SessionTable,
+} from "./session.ts";
 
 /**
  * Gives the timeouts and the live sessions of `old` to `next` (same address width, empty); returns how many did not fit. `old` must not
@@ -13,9 +18,20 @@ import { SESSION_ORIGINAL, type SessionTable } from "./session.ts";
  */
 export function moveSessions(old: SessionTable, next: SessionTable, now: number): number {
   if (old.addressWords !== next.addressWords) throw new TypeError("session tables of different width");
-  let lost = 0;
   next.timeouts.set(old.timeouts);
+  // Where there is not room for all, what is about to end stays behind.
+  const lost = moveThose(old, next, now, false) + moveThose(old, next, now, true);
+  old.leaveFilter();
+  return lost;
+}
+
+/** Moves the sessions that are closing or not yet established (`passing`), or the others. Returns how many did not fit. */
+function moveThose(old: SessionTable, next: SessionTable, now: number, passing: boolean): number {
+  let lost = 0;
   old.forEach(now, (from) => {
+    const state = old.state(from);
+    const isPassing = state === SESSION_STATE_TRANSITORY || state === SESSION_STATE_CLOSING;
+    if (isPassing !== passing) return;
     for (let i = 0; i < next.key.length; i++) {
       next.key[i] = old.words[from + SESSION_ORIGINAL + i];
       next.replyKey[i] = old.words[from + next.replyAt + i];
@@ -24,6 +40,5 @@ export function moveSessions(old: SessionTable, next: SessionTable, now: number)
     if (to < 0) lost++;
     else for (let i = 0; i < SESSION_ORIGINAL; i++) next.words[to + i] = old.words[from + i];
   });
-  old.leaveFilter();
   return lost;
 }

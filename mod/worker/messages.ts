@@ -36,7 +36,8 @@ export interface StartRequest {
   wakeFd: number;
   memory: MemoryPlan;
   sessions: SessionBuffers;
-  overflow: { four: SharedArrayBuffer; six: SharedArrayBuffer };
+  /** The untracked flows of every worker, by worker index. */
+  overflow: SessionBuffers;
   filter: FilterMemory;
   counters: SharedArrayBuffer;
 }

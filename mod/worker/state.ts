@@ -67,8 +67,10 @@ export class WorkerState {
     this.#umem = Umem.create(start.memory.frameCount, start.memory.frameBytes);
     this.#counters = new Counters(start.counters);
     this.#filter = viewFilter(start.filter);
-    this.#overflow4 = new OverflowTable(start.overflow.four, this.#filter);
-    this.#overflow6 = new OverflowTable(start.overflow.six, this.#filter);
+    this.#overflow4 = new OverflowTable(start.overflow.four[this.#index], this.#filter);
+    this.#overflow6 = new OverflowTable(start.overflow.six[this.#index], this.#filter);
+    const others = (buffers: SharedArrayBuffer[]) =>
+      buffers.filter((_, other) => other !== this.#index).map((buffer) => new OverflowTable(buffer));
     const views = viewSessions(start.sessions, this.#index, this.#filter);
     this.#sessions4 = views.sessions4;
     this.#sessions6 = views.sessions6;
@@ -78,6 +80,8 @@ export class WorkerState {
       ...views,
       overflow4: this.#overflow4,
       overflow6: this.#overflow6,
+      othersOverflow4: others(start.overflow.four),
+      othersOverflow6: others(start.overflow.six),
       workerIndex: this.#index,
       workerCount: start.sessions.four.length,
     });

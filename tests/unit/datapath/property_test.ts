@@ -58,7 +58,9 @@ function randomFlow(random: Random, f: Family, least = 0): Flow {
   const dst = vips[random.below(vips.length)];
   const kind = random.below(dst === f.vipAll || dst === f.inPrefix ? 4 : 3);
   const payload = random.bytes(Math.max(size, kind === 3 ? 4 : least));
-  const flags = random.below(256) & ~4;
+  // The answer carries the same flags. SYN with ACK would be none where the port's former connection has ended (session_hit.ts).
+  const drawn = random.below(256) & ~4;
+  const flags = (drawn & 2) !== 0 ? drawn & ~16 : drawn;
   const options = random.bytes(4 * random.below(11));
   const tag = random.int32() >>> 0;
   return {

@@ -126,6 +126,21 @@ for (const f of FAMILIES) {
     }
   });
 
+  Deno.test(`Processor: ${f.name}: a connection past the VIP, from a port whose session has ended, is untouched`, () => {
+    const world = nodeWorld(f);
+    const talk = new Talk(world, f);
+    talk.client(SYN);
+    talk.pod(SYN | ACK);
+    talk.client(ACK);
+    talk.pod(SYN | ACK); // again, late: still the session's
+    talk.client(FIN | ACK);
+    talk.pod(FIN | ACK);
+    assertEquals(talk.state(), 3);
+    talk.pod(SYN | ACK, f.pod, "puntIn");
+    assertEquals(used(world, f), 0);
+    talk.pod(ACK, f.pod, "puntIn");
+  });
+
   Deno.test(`Processor: ${f.name}: a SYN on a closing session starts a new one`, () => {
     const world = nodeWorld(f);
     const talk = new Talk(world, f);
