@@ -187,8 +187,8 @@ export class WorkerState {
   #migrate(request: MigrateRequest): Migrated {
     const views = viewSessions(request.sessions, this.#index, this.#filter);
     const now = nowSeconds();
-    const lost = moveSessions(this.#sessions4, views.sessions4, now) +
-      moveSessions(this.#sessions6, views.sessions6, now);
+    const lost = moveSessions(this.#sessions4, views.sessions4, now, this.#overflow4) +
+      moveSessions(this.#sessions6, views.sessions6, now, this.#overflow6);
     this.context.processor.setSessions(views);
     this.#sessions4 = views.sessions4;
     this.#sessions6 = views.sessions6;
