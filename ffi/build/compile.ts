@@ -21,13 +21,6 @@ export const EXECUTABLE = `${ROOT}/dist/ku`;
 /** Modules started as workers. */
 const WORKER_ENTRIES = [`${ROOT}/mod/worker/worker.ts`];
 
-/**
- * V8 inlines less by default than the datapath's common case needs to become one piece of machine code: a known session takes
- * 15 % longer then. (bench/run.ts measures with the same.)
- */
-export const V8_FLAGS =
-  "--v8-flags=--max-inlined-bytecode-size=2000,--max-inlined-bytecode-size-cumulative=8000";
-
 /** denort is 85 MB and ku's own part below 5 MB; more means that something got in by accident. */
 const EXECUTABLE_MAX_BYTES = 95_000_000;
 
@@ -53,7 +46,6 @@ async function compile(): Promise<void> {
     "compile",
     "-A",
     "--no-check",
-    V8_FLAGS,
     ...LOCK_FLAGS,
     ...includes,
     "--output",
