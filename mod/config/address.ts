@@ -102,8 +102,13 @@ export function isMapped(bytes: Uint8Array): boolean {
   return bytes[10] === 0xff && bytes[11] === 0xff;
 }
 
+/** The 16-byte form of an address in 4 bytes (mapped) or 16 (as it is). */
+export function to16Bytes(address: Uint8Array): Uint8Array {
+  return address.length === 16 ? address : mapped(address);
+}
+
 /** 16 bytes of the mapped form from four octets. */
-function mapped(octets: readonly number[]): Uint8Array {
+function mapped(octets: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8Array(16);
   bytes[10] = bytes[11] = 0xff;
   bytes.set(octets, MAPPED_BYTES);

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { formatAddress, MAPPED_BYTES, parsePrefix } from "../config/address.ts";
+import { formatAddress, MAPPED_BYTES, parsePrefix, to16Bytes } from "../config/address.ts";
 import { addRoutes, deleteRoutes, listOwnRoutes, type OwnRoute } from "../netlink/links.ts";
 import type { RequestSocket } from "../netlink/request.ts";
 import type { Route } from "../netlink/messages.ts";
@@ -47,7 +47,9 @@ export class HostRoutes {
   restore(routes: Iterable<Route>): void {
     const missing = new Set(this.#present);
     for (const { protocol, address, prefixLength } of routes) {
-      if (protocol === KU_ROUTE_PROTOCOL) missing.delete(prefixText(address, prefixLength));
+      if (protocol === KU_ROUTE_PROTOCOL) {
+        missing.delete(`${formatAddress(to16Bytes(address))}/${prefixLength}`);
+      }
     }
     if (missing.size === 0) return;
     // Those that were added a moment ago may only not have been told of yet: EEXIST is no news.
@@ -72,12 +74,4 @@ export class HostRoutes {
   #report(results: readonly (Error | null)[]): void {
     for (const error of results) if (error !== null) this.#log.warn(`host route : ${error.message}`);
   }
-}
-
-/** Canonical text of a prefix of 4 or 16 bytes. */
-function prefixText(address: Uint8Array, prefixLength: number): string {
-  const bytes = new Uint8Array(16);
-  if (address.length === 4) bytes[10] = bytes[11] = 0xff;
-  bytes.set(address, 16 - address.length);
-  return `${formatAddress(bytes)}/${prefixLength}`;
 }

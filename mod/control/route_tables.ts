@@ -5,7 +5,7 @@
  * @module
  */
 
-import { MAPPED_BYTES } from "../config/address.ts";
+import { to16Bytes } from "../config/address.ts";
 import type { InterfaceSpec } from "../config/model.ts";
 import { type Adjacency, buildNextHops } from "../netlink/next_hops.ts";
 import type { Address, Link } from "../netlink/messages.ts";
@@ -114,14 +114,7 @@ export function nodeAddresses(mirror: Mirror): Uint8Array[] {
     ) {
       continue;
     }
-    addresses.push(address.length === 16 ? address : mapped4(address));
+    addresses.push(to16Bytes(address));
   }
   return addresses;
-}
-
-function mapped4(address: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(16);
-  bytes[10] = bytes[11] = 0xff;
-  bytes.set(address, MAPPED_BYTES);
-  return bytes;
 }
