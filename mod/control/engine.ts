@@ -54,9 +54,19 @@ export class Engine {
   /** Carries out several; see BatchParams. Published once. */
   batch(commands: readonly Command[], atomic: boolean): Promise<BatchResult> {
     return this.exclusive(async () => {
+      if (!atomic && commands.some(needsUndo)) return await this.#oneByOne(commands);
       const { applied, failed } = await this.#batch(commands, atomic);
       return { applied, failed };
     });
+  }
+
+  /** Commands in whose success the kernel has a say: each takes effect before the next is looked at, so that those before a failed one stay. */
+  async #oneByOne(commands: readonly Command[]): Promise<BatchResult> {
+    for (const [index, command] of commands.entries()) {
+      const { failed } = await this.#batch([command], true);
+      if (failed !== null) return { applied: index, failed: { ...failed, index } };
+    }
+    return { applied: commands.length, failed: null };
   }
 
   async #batch(
@@ -64,9 +74,8 @@ export class Engine {
     atomic: boolean,
   ): Promise<BatchResult & { error: Error | null }> {
     const { state } = this.#parts;
-    // A single command that only touches tables cannot fail once it is applied; anything else needs a way back.
-    const mayFail = commands.length > 1 ? atomic : true;
-    const before = mayFail && commands.some(needsUndo) ? state.clone() : null;
+    // Commands that only touch tables cannot fail once they are applied; the others need a way back.
+    const before = commands.some(needsUndo) ? state.clone() : null;
     const changes: Change[] = [];
     let applied = 0;
     let failed: BatchResult["failed"] = null;
