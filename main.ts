@@ -1,35 +1,19 @@
 /** ku: the first argument names the command, the rest is the command's. */
 
+import { COMMANDS } from "./cli/commands.ts";
 import { guard } from "./cli/output.ts";
 
-interface CommandModule {
-  run(args: string[]): Promise<void>;
+/** Other ways to say a command. */
+const ALIASES: Readonly<Record<string, string>> = { "--version": "version", "--help": "help", "-h": "help" };
+
+async function main([name, ...args]: string[]): Promise<void> {
+  const load = COMMANDS.get(Object.hasOwn(ALIASES, name ?? "") ? ALIASES[name] : name);
+  if (load !== undefined) return await (await load()).run(args, COMMANDS);
+  if (name === "__complete") return await (await import("./cli/complete_live.ts")).run(args, COMMANDS);
+  if (name === undefined && Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
+    return await (await import("./cli/shell.ts")).runShell(COMMANDS);
+  }
+  (await import("./cli/help.ts")).failUnknown(name, COMMANDS);
 }
 
-// Literal imports, so that `deno compile` finds them; lazy, so that a command loads itself only.
-const COMMANDS = new Map<string, () => Promise<CommandModule>>([
-  ["run", () => import("./cli/run.ts")],
-  ["conf", () => import("./cli/conf.ts")],
-  ["interface", () => import("./cli/interface.ts")],
-  ["vip", () => import("./cli/vip.ts")],
-  ["pod", () => import("./cli/pod.ts")],
-  ["set", () => import("./cli/set.ts")],
-  ["flush", () => import("./cli/flush.ts")],
-  ["show", () => import("./cli/show.ts")],
-  ["clear", () => import("./cli/clear.ts")],
-  ["exec", () => import("./cli/exec.ts")],
-  ["version", () => import("./cli/version.ts")],
-  ["--version", () => import("./cli/version.ts")],
-  ["help", () => import("./cli/help.ts")],
-  ["--help", () => import("./cli/help.ts")],
-  ["-h", () => import("./cli/help.ts")],
-]);
-
-const [name, ...args] = Deno.args;
-const load = COMMANDS.get(name ?? "");
-Deno.exit(
-  await guard(async () => {
-    if (load) await (await load()).run(args);
-    else await (await import("./cli/help.ts")).runUnknown(name);
-  }),
-);
+Deno.exit(await guard(() => main(Deno.args)));

@@ -1,5 +1,5 @@
 /**
- * What every client command shares: the options with two dashes, the socket's path, sending.
+ * What every command shares: the options with dashes, the socket's path, sending.
  *
  * Rule: success prints nothing but what was asked for.
  */
@@ -7,26 +7,18 @@
 import type { Command } from "../mod/config/model.ts";
 import { DEFAULT_SOCKET_PATH } from "../mod/control/protocol.ts";
 import { callDaemon } from "../mod/control/rpc_client.ts";
-import { print } from "./output.ts";
-import { closest } from "./suggest.ts";
-import { UsageError } from "./words.ts";
-
-/** A command's own description: what `run` and `ku help` print. */
-export interface Description {
-  command: string;
-  usage: string;
-  /** One line for the overview. */
-  summary: string;
-  /** What follows the usage line in `ku <command> --help`. */
-  help: string;
-}
+import { printHelp } from "./help_text.ts";
+import { type Description, optionsOf } from "./spec.ts";
+import { hint, usageError } from "./words.ts";
 
 export interface Options {
   /** The arguments that are no options, in order. */
   words: string[];
   socket: string;
-  /** Flags that were given, without dashes. */
+  /** Options without a value that were given, without dashes. */
   flags: Set<string>;
+  /** Values of the others, in order, by name without dashes. */
+  values: Map<string, string[]>;
 }
 
 /** Where the daemon's socket is when `--socket` does not say. */
@@ -34,38 +26,60 @@ export function defaultSocket(): string {
   return Deno.env.get("KU_SOCKET") || DEFAULT_SOCKET_PATH;
 }
 
-/** Takes `--socket PATH`, `--help` and the command's `flags` out of `args`, wherever they stand. */
-export function takeOptions(
-  args: readonly string[],
-  description: Description,
-  flags: readonly string[] = [],
-): Options {
-  const options: Options = { words: [], socket: defaultSocket(), flags: new Set() };
-  const usage = (reason: string) => new UsageError(reason, description.usage);
-  const known = ["help", ...flags];
+/** Takes the options of `description` out of `args`, wherever they stand; "--" ends them. Throws UsageError. */
+export function takeOptions(args: readonly string[], description: Description): Options {
+  const options: Options = { words: [], socket: defaultSocket(), flags: new Set(), values: new Map() };
+  const known = new Map(
+    optionsOf(description).flatMap((option) => option.words!.map((word) => [word, option] as const)),
+  );
+  known.set("-h", known.get("--help")!);
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
-    if (arg === "-h") {
-      options.flags.add("help");
-    } else if (!arg.startsWith("--")) {
-      options.words.push(arg);
-    } else if (known.includes(arg.slice(2))) {
-      options.flags.add(arg.slice(2));
-    } else if (arg === "--socket" || arg.startsWith("--socket=")) {
-      const path = arg === "--socket" ? args[++index] : arg.slice("--socket=".length);
-      if (!path) throw usage("--socket wants a path");
-      options.socket = path;
+    if (arg === "--") {
+      options.words.push(...args.slice(index + 1));
+      break;
+    }
+    const [word, inline] = splitOption(arg);
+    const option = known.get(word);
+    if (option === undefined) {
+      // NB: "-" is standard input and "-1" a number, and so are words.
+      if (!/^--?[a-z]/i.test(arg)) options.words.push(arg);
+      else {throw usageError(
+          description,
+          `unknown option "${word}"${hint(word, [...known.keys()].filter(isLong))}`,
+        );}
+    } else if (option.value === undefined) {
+      if (inline !== undefined) throw usageError(description, `${word} wants no value`);
+      options.flags.add(option.words!.find(isLong)!.slice(2));
     } else {
-      const meant = closest(arg.slice(2), [...known, "socket"]);
-      throw usage(`unknown option "${arg}"${meant === undefined ? "" : `: did you mean "--${meant}"?`}`);
+      const value = inline ?? args[++index];
+      if (!value) {
+        throw usageError(description, `${word} wants ${option.value.name === "PATH" ? "a path" : "a value"}`);
+      }
+      const name = option.words!.find(isLong)?.slice(2) ?? word.slice(1);
+      const values = options.values.get(name) ?? [];
+      if (values.length > 0 && !option.repeated) throw usageError(description, `${word} is given twice`);
+      options.values.set(name, [...values, value]);
     }
   }
+  options.socket = options.values.get("socket")?.[0] ?? options.socket;
   return options;
 }
 
-/** The text of `ku <command> --help`. */
-export function helpText(description: Description): string {
-  return `usage: ${description.usage}\n\n${description.help.trim()}\n`;
+const isLong = (word: string): boolean => word.startsWith("--");
+
+/** "--name=value" in its parts. */
+function splitOption(arg: string): [word: string, value?: string] {
+  const at = arg.indexOf("=");
+  return isLong(arg) && at > 0 ? [arg.slice(0, at), arg.slice(at + 1)] : [arg];
+}
+
+/** The options, or null when the help was asked for and printed. */
+export function optionsOrHelp(args: readonly string[], description: Description): Options | null {
+  const options = takeOptions(args, description);
+  if (!options.flags.has("help")) return options;
+  printHelp(description);
+  return null;
 }
 
 /** Runs a command that changes the state: parse, send, say nothing. */
@@ -74,8 +88,8 @@ export async function sendCommand(
   description: Description,
   parse: (words: readonly string[]) => Command,
 ): Promise<void> {
-  const { words, socket, flags } = takeOptions(args, description);
-  if (flags.has("help")) return print(helpText(description));
-  const command = parse(words);
-  await callDaemon(socket, command.method, command.params);
+  const options = optionsOrHelp(args, description);
+  if (options === null) return;
+  const command = parse(options.words);
+  await callDaemon(options.socket, command.method, command.params);
 }

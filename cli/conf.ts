@@ -1,49 +1,56 @@
 /** `ku conf`: sets global parameters. */
 
 import type { Command, ConfParams } from "../mod/config/model.ts";
-import { type Description, sendCommand } from "./client.ts";
-import { type Grammar, WordReader } from "./words.ts";
+import { sendCommand } from "./client.ts";
+import type { Description } from "./spec.ts";
+import { WordReader } from "./words.ts";
 
 export const description: Description = {
   command: "conf",
-  usage: "ku conf [buckets <n>] [buckets-log2 <n>] [timeout <s>] [tcp-timeout <s>] [ip4-src-address <a>] " +
-    "[ip6-src-address <a>] [nat46-prefix <p>]",
   summary: "set global parameters",
-  help: `
-Sets what is named and leaves the rest.
-
-  buckets <n>          buckets of each worker's session table, a power of two (default 1024);
-                       a bucket holds 4 sessions
-  buckets-log2 <n>     the same as an exponent: 10 is 1024
-  timeout <s>          seconds of silence after which a session goes, TCP apart (default 40)
-  tcp-timeout <s>      the same for an established TCP connection (default 7440)
-  ip4-src-address <a>  source in nat64, hairpin and masquerade; "none", the default, takes the
-                       egress interface's
-  ip6-src-address <a>  the same for IPv6
-  nat46-prefix <p>     IPv6 prefix of length 96 for clients' addresses in nat46
-                       (default 64:ff9b:1::/96)
-
-examples:
-  ku conf buckets 65536 timeout 60
-  ku conf ip4-src-address 192.0.2.1`,
-};
-
-const grammar: Grammar = {
-  usage: description.usage,
-  words: [
-    "buckets",
-    "buckets-log2",
-    "timeout",
-    "tcp-timeout",
-    "ip4-src-address",
-    "ip6-src-address",
-    "nat46-prefix",
+  about: ["Sets what is named and leaves the rest."],
+  forms: [{
+    lead: [],
+    args: [
+      {
+        words: ["buckets"],
+        value: { name: "<n>" },
+        help:
+          "Buckets of each worker's session table, a power of two (default 1024); a bucket holds 4 sessions.",
+      },
+      { words: ["buckets-log2"], value: { name: "<n>" }, help: "The same as an exponent: 10 is 1024." },
+      {
+        words: ["timeout"],
+        value: { name: "<s>" },
+        help: "Seconds of silence after which a session goes, TCP apart (default 40).",
+      },
+      {
+        words: ["tcp-timeout"],
+        value: { name: "<s>" },
+        help: "The same for an established TCP connection (default 7440).",
+      },
+      {
+        words: ["ip4-src-address"],
+        value: { name: "<a>" },
+        help: 'Source in nat64, hairpin and masquerade; "none", the default, takes the egress interface\'s.',
+      },
+      { words: ["ip6-src-address"], value: { name: "<a>" }, help: "The same for IPv6." },
+      {
+        words: ["nat46-prefix"],
+        value: { name: "<p>" },
+        help: "IPv6 prefix of length 96 for clients' addresses in nat46 (default 64:ff9b:1::/96).",
+      },
+    ],
+  }],
+  examples: [
+    { line: "ku conf buckets 65536 timeout 60" },
+    { line: "ku conf ip4-src-address 192.0.2.1" },
   ],
 };
 
 /** The words after `ku conf` as a command. */
 export function parse(words: readonly string[]): Command {
-  const reader = new WordReader(grammar, words);
+  const reader = new WordReader(description, words);
   if (words.length === 0) throw reader.missing("a parameter");
   const params: ConfParams = {};
   for (let word = reader.next(); word !== undefined; word = reader.next()) {

@@ -12,7 +12,7 @@
 import { type Command, ConfigError } from "../mod/config/model.ts";
 import { type Query, RPC_CONFIG_ERROR } from "../mod/control/protocol.ts";
 import { DaemonConnection, RpcError } from "../mod/control/rpc_client.ts";
-import { type Description, helpText, takeOptions } from "./client.ts";
+import { optionsOrHelp } from "./client.ts";
 import { parse as parseClear } from "./clear.ts";
 import { parse as parseConf } from "./conf.ts";
 import { parse as parseFlush } from "./flush.ts";
@@ -21,25 +21,29 @@ import { print } from "./output.ts";
 import { parse as parsePod } from "./pod.ts";
 import { parse as parseSet } from "./set.ts";
 import { ask, parse as parseShow, type ShowRequest } from "./show.ts";
-import { closest } from "./suggest.ts";
+import type { Description } from "./spec.ts";
 import { parse as parseVip } from "./vip.ts";
-import { UsageError } from "./words.ts";
+import { hint, UsageError, usageError } from "./words.ts";
 
 export const description: Description = {
   command: "exec",
-  usage: "ku exec [--atomic] FILE|-",
   summary: "carry out many command lines from a file",
-  help: `
-Each line is one of conf, interface, vip, pod, set, flush, show, clear; "ku" and "show" in front
-may be left out, empty lines and what follows a # are skipped. The first line that fails is named
-and ends the run; the lines before it stay.
-
-  --atomic  all lines or none, as one change
-  -         reads standard input
-
-examples:
-  ku exec services.ku
-  generate-services | ku exec --atomic -`,
+  about: [
+    'Each line is one of conf, interface, vip, pod, set, flush, show, clear; "ku" and "show" in front may be left out, ' +
+    "empty lines and what follows a # are skipped. The first line that fails is named and ends the run; the lines " +
+    "before it stay.",
+  ],
+  forms: [{
+    lead: [],
+    args: [{
+      value: { name: "FILE|-", completes: "file" },
+      required: true,
+      help: '"-" reads standard input.',
+    }],
+  }],
+  optionsFirst: true,
+  options: [{ words: ["--atomic"], help: "All lines or none, as one change." }],
+  examples: [{ line: "ku exec services.ku" }, { line: "generate-services | ku exec --atomic -" }],
 };
 
 /** One line of a file that does something. */
@@ -73,12 +77,10 @@ export function parseLine(text: string): { command: Command } | { request: ShowR
   const [first, ...rest] = own;
   if (first === "show") return { request: parseShow(rest, json) };
   if (isBareShow(own)) return { request: parseShow(own, json) };
-  if (json) throw new UsageError("--json fits show only", description.usage);
+  if (json) throw usageError(description, "--json fits show only");
   if (first === "clear") return { request: silent(parseClear(rest)) };
   if (Object.hasOwn(COMMANDS, first)) return { command: COMMANDS[first](rest) };
-  const meant = closest(first, FIRST_WORDS);
-  const hint = meant === undefined ? "" : `: did you mean "${meant}"?`;
-  throw new UsageError(`unknown command "${first}"${hint}`, description.usage);
+  throw usageError(description, `unknown command "${first}"${hint(first, FIRST_WORDS)}`);
 }
 
 /** Whether words without `show` are one of its lines: "sessions", "vip verbose", but not "vip 10.0.0.1". */
@@ -186,12 +188,11 @@ function readFile(file: string): string {
 }
 
 export async function run(args: string[]): Promise<void> {
-  const { words, socket, flags } = takeOptions(args, description, ["atomic"]);
-  if (flags.has("help")) return print(helpText(description));
-  if (words.length === 0) throw new UsageError("the file is missing", description.usage);
-  if (words.length > 1) {
-    throw new UsageError(`one file only, not "${words[1]}" too`, description.usage);
-  }
+  const options = optionsOrHelp(args, description);
+  if (options === null) return;
+  const { words, socket, flags } = options;
+  if (words.length === 0) throw usageError(description, "the file is missing");
+  if (words.length > 1) throw usageError(description, `one file only, not "${words[1]}" too`);
   const [file] = words;
   const source = file === "-" ? "stdin" : file;
   const atomic = flags.has("atomic");

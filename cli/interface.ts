@@ -1,38 +1,50 @@
 /** `ku interface`: attaches an interface, changes its mode, detaches it. */
 
-import type { Command, InterfaceParams } from "../mod/config/model.ts";
+import { type Command, type InterfaceParams, MODES } from "../mod/config/model.ts";
 import { checkMode } from "../mod/config/rules.ts";
-import { type Description, sendCommand } from "./client.ts";
-import { type Grammar, WordReader } from "./words.ts";
+import { sendCommand } from "./client.ts";
+import type { Description } from "./spec.ts";
+import { WordReader } from "./words.ts";
 
 export const description: Description = {
   command: "interface",
-  usage: "ku interface <intfc> [mode auto|native|tc|generic] [del]",
   summary: "attach or detach an interface",
-  help: `
-Attaches ku to an interface: from then on, packets for VIPs that arrive there are ku's, all others
-go on to the kernel. On an interface that is attached, "mode" changes the mode.
-
-  mode auto     native on a network card whose driver has it, tc elsewhere (default)
-  mode native   XDP in the driver
-  mode tc       a clsact program: right for veths, leaves the offloads of pods alone
-  mode generic  XDP after the driver, where nothing else works
-  del           detaches it and takes every program of ku away from it
-
-examples:
-  ku interface eth0
-  ku interface veth1 mode tc
-  ku interface eth0 del`,
-};
-
-const grammar: Grammar = {
-  usage: description.usage,
-  words: ["mode", "del"],
+  about: [
+    "Attaches ku to an interface: from then on, packets for VIPs that arrive there are ku's, all others go on to the " +
+    'kernel. On an interface that is attached, "mode" changes the mode.',
+  ],
+  forms: [{
+    lead: [],
+    args: [
+      {
+        value: { name: "<intfc>", completes: "interface" },
+        required: true,
+        help: "Name of an Ethernet interface.",
+      },
+      {
+        words: ["mode"],
+        value: { name: MODES.join("|"), choices: MODES },
+        help: "",
+        details: {
+          auto: "Native on a network card whose driver has it, tc elsewhere (default).",
+          native: "XDP in the driver.",
+          tc: "A clsact program: right for veths, leaves the offloads of pods alone.",
+          generic: "XDP after the driver, where nothing else works.",
+        },
+      },
+      { words: ["del"], help: "Detaches it and takes every program of ku away from it." },
+    ],
+  }],
+  examples: [
+    { line: "ku interface eth0" },
+    { line: "ku interface veth1 mode tc" },
+    { line: "ku interface eth0 del" },
+  ],
 };
 
 /** The words after `ku interface` as a command. */
 export function parse(words: readonly string[]): Command {
-  const reader = new WordReader(grammar, words);
+  const reader = new WordReader(description, words);
   const params: InterfaceParams = { name: "" };
   for (let word = reader.next(); word !== undefined; word = reader.next()) {
     if (word === "mode") params.mode = checkMode(reader.text(word));

@@ -2,7 +2,7 @@
 
 import type { Query, ShowVipVerbose } from "../mod/control/protocol.ts";
 import { DaemonConnection } from "../mod/control/rpc_client.ts";
-import { type Description, helpText, takeOptions } from "./client.ts";
+import { optionsOrHelp } from "./client.ts";
 import {
   formatInterfaces,
   formatKu,
@@ -12,32 +12,37 @@ import {
   formatVipsVerbose,
 } from "./format.ts";
 import { print } from "./output.ts";
-import { type Grammar, WordReader } from "./words.ts";
+import type { Argument, Description } from "./spec.ts";
+import { WordReader } from "./words.ts";
+
+const VERBOSE: Argument = { words: ["verbose"], help: "" };
 
 export const description: Description = {
   command: "show",
-  usage: "ku show [ku] [vip [verbose] | node counters [verbose] | sessions | interface] [--json]",
   summary: "show state, VIPs, counters, sessions, interfaces",
-  help: `
-  (nothing)         globals, workers, memory
-  vip               VIPs, a line each
-  vip verbose       VIPs with counters and pods
-  node counters     what happened to packets, by node and reason; verbose: what never happened, too
-  sessions          live sessions
-  interface         attached interfaces, their mode and why
-
-  --json            the same as JSON
-
-examples:
-  ku show
-  ku show ku vip verbose
-  ku show node counters
-  ku show sessions --json | jq '.[] | select(.protocol == "udp")'`,
-};
-
-const grammar: Grammar = {
-  usage: description.usage,
-  words: ["vip", "verbose", "node", "counters", "sessions", "interface"],
+  about: ['A word "ku" after "show" is allowed, as in VPP.'],
+  forms: [
+    { lead: [], args: [], help: "Globals, workers, memory." },
+    {
+      lead: ["vip"],
+      args: [{ ...VERBOSE, help: "With counters and pods." }],
+      help: "VIPs, a line each.",
+    },
+    {
+      lead: ["node", "counters"],
+      args: [{ ...VERBOSE, help: "What never happened, too." }],
+      help: "What happened to packets, by node and reason.",
+    },
+    { lead: ["sessions"], args: [], help: "Live sessions." },
+    { lead: ["interface"], args: [], help: "Attached interfaces, their mode and why." },
+  ],
+  options: [{ words: ["--json"], help: "The same as JSON." }],
+  examples: [
+    { line: "ku show" },
+    { line: "ku show ku vip verbose" },
+    { line: "ku show node counters" },
+    { line: `ku show sessions --json | jq '.[] | select(.protocol == "udp")'` },
+  ],
 };
 
 /** What to ask and how to print it. */
@@ -59,36 +64,27 @@ const SYNONYMS: Readonly<Record<string, string>> = {
 export function parse(words: readonly string[], json: boolean): ShowRequest {
   const own = words[0] === "ku" ? words.slice(1) : words;
   const reader = new WordReader(
-    grammar,
+    description,
     own.map((word) => Object.hasOwn(SYNONYMS, word) ? SYNONYMS[word] : word),
   );
-  const request = readQuery(reader, json);
-  const rest = reader.next();
-  if (rest !== undefined) throw reader.unknown(rest);
-  return request;
+  const [what] = reader.form().lead;
+  const verbose = (what === "vip" || what === "node") && reader.textIs("verbose");
+  reader.end();
+  return { query: queryOf(what, verbose), verbose, json };
 }
 
-function readQuery(reader: WordReader, json: boolean): ShowRequest {
-  const what = reader.next();
+function queryOf(what: string | undefined, verbose: boolean): Query {
   switch (what) {
-    case undefined:
-      return { query: { method: "show", params: {} }, verbose: false, json };
-    case "vip": {
-      const verbose = reader.textIs("verbose");
-      return { query: { method: "showVip", params: { verbose } }, verbose, json };
-    }
-    case "node": {
-      const counters = reader.next();
-      if (counters === undefined) throw reader.missing(`"counters"`);
-      if (counters !== "counters") throw reader.unknown(counters);
-      return { query: { method: "showNodeCounters", params: {} }, verbose: reader.textIs("verbose"), json };
-    }
+    case "vip":
+      return { method: "showVip", params: { verbose } };
+    case "node":
+      return { method: "showNodeCounters", params: {} };
     case "sessions":
-      return { query: { method: "showSessions", params: {} }, verbose: false, json };
+      return { method: "showSessions", params: {} };
     case "interface":
-      return { query: { method: "showInterface", params: {} }, verbose: false, json };
+      return { method: "showInterface", params: {} };
     default:
-      throw reader.unknown(what);
+      return { method: "show", params: {} };
   }
 }
 
@@ -118,10 +114,10 @@ export async function ask(
 }
 
 export async function run(args: string[]): Promise<void> {
-  const { words, socket, flags } = takeOptions(args, description, ["json"]);
-  if (flags.has("help")) return print(helpText(description));
-  const request = parse(words, flags.has("json"));
-  const connection = await DaemonConnection.connect(socket);
+  const options = optionsOrHelp(args, description);
+  if (options === null) return;
+  const request = parse(options.words, options.flags.has("json"));
+  const connection = await DaemonConnection.connect(options.socket);
   try {
     print(await ask(connection, request));
   } finally {

@@ -3,17 +3,20 @@
 import { VERSION } from "../mod/config/version.ts";
 import type { ShowVersion } from "../mod/control/protocol.ts";
 import { callDaemon } from "../mod/control/rpc_client.ts";
-import { type Description, helpText, takeOptions } from "./client.ts";
+import { optionsOrHelp } from "./client.ts";
 import { print, printJson } from "./output.ts";
-import { UsageError } from "./words.ts";
+import type { Description } from "./spec.ts";
+import { WordReader } from "./words.ts";
 
 export const description: Description = {
   command: "version",
-  usage: "ku version [--json]",
   summary: "print versions",
-  help: `
-Prints the versions of this executable; when a daemon runs, also the daemon's and those of the
-libraries it has loaded.`,
+  about: [
+    "Prints the versions of this executable; when a daemon runs, also the daemon's and those of the libraries it has loaded.",
+  ],
+  forms: [{ lead: [], args: [] }],
+  options: [{ words: ["--json"], help: "The same as JSON." }],
+  examples: [{ line: "ku version" }],
 };
 
 interface Versions {
@@ -25,17 +28,17 @@ interface Versions {
 }
 
 export async function run(args: string[]): Promise<void> {
-  const { words, socket, flags } = takeOptions(args, description, ["json"]);
-  if (flags.has("help")) return print(helpText(description));
-  if (words.length > 0) throw new UsageError(`unknown word "${words[0]}"`, description.usage);
+  const options = optionsOrHelp(args, description);
+  if (options === null) return;
+  new WordReader(description, options.words).end();
   const versions: Versions = {
     ku: VERSION,
     deno: Deno.version.deno,
     v8: Deno.version.v8,
     // No daemon is no error here: the question is about this executable first.
-    daemon: await callDaemon(socket, "version", {}).catch(() => null),
+    daemon: await callDaemon(options.socket, "version", {}).catch(() => null),
   };
-  if (flags.has("json")) printJson(versions);
+  if (options.flags.has("json")) printJson(versions);
   else print(formatVersions(versions));
 }
 

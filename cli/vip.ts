@@ -1,58 +1,76 @@
 /** `ku vip`: adds or deletes a virtual IP. */
 
-import type { Command, VipParams } from "../mod/config/model.ts";
+import { type Command, PROTOCOLS, type VipParams } from "../mod/config/model.ts";
 import { checkProtocol, checkWord } from "../mod/config/rules.ts";
-import { type Description, sendCommand } from "./client.ts";
-import { type Grammar, WordReader } from "./words.ts";
+import { sendCommand } from "./client.ts";
+import type { Description } from "./spec.ts";
+import { WordReader } from "./words.ts";
 
 const TYPES = ["nat4", "nat6", "nat44", "nat46", "nat64", "nat66"] as const;
 
 export const description: Description = {
   command: "vip",
-  usage: "ku vip <prefix> [protocol tcp|udp|sctp] [port <n>] [target_port <n>] [node_port <n>] " +
-    "[nat4|nat6|nat44|nat46|nat64|nat66] [new_len <n>] [src_ip_sticky] [masquerade] [del]",
   summary: "add or delete a virtual IP",
-  help: `
-Adds a virtual IP (an address or a prefix) or, with "del", deletes it with its pods and
-sessions. A VIP is named by prefix, protocol and port: several may share a prefix. Options come
-in any order.
-
-  protocol tcp|udp|sctp    with port: this protocol only (default: all three; "any" says so)
-  port <n>                 without it the VIP takes every protocol and port, and keeps the port
-  target_port <n>          port of the pods (default: port)
-  node_port <n>            the service answers on this port of every node address, too
-  nat44|nat66|nat46|nat64  family of clients, then of pods (default: pods have the VIP's family)
-  nat4|nat6                family of the pods alone
-  new_len <n>              slots of the new-connection table, a power of two (default 1024);
-                           10 to 100 for each pod balance well
-  src_ip_sticky            all connections of one client go to one pod
-  masquerade               pods see the node's address as the source
-
-examples:
-  ku vip 10.96.0.10 protocol udp port 53 target_port 5353
-  ku vip 90.0.0.0/8 nat44 new_len 2048
-  ku vip 2003::/16 nat66 new_len 2048
-  ku vip 10.96.0.10 protocol udp port 53 del`,
-};
-
-const grammar: Grammar = {
-  usage: description.usage,
-  words: [
-    "protocol",
-    "port",
-    "target_port",
-    "node_port",
-    ...TYPES,
-    "new_len",
-    "src_ip_sticky",
-    "masquerade",
-    "del",
+  about: [
+    'Adds a virtual IP (an address or a prefix) or, with "del", deletes it with its pods and sessions. A VIP is named by ' +
+    "prefix, protocol and port: several may share a prefix. Options come in any order.",
+  ],
+  forms: [{
+    lead: [],
+    args: [
+      {
+        value: { name: "<prefix>", completes: "vip" },
+        required: true,
+        help: "Address or prefix, IPv4 or IPv6.",
+      },
+      {
+        words: ["protocol"],
+        value: { name: "tcp|udp|sctp", choices: [...PROTOCOLS, "any"] },
+        help: 'With port: this protocol only (default: all three; "any" says so).',
+      },
+      {
+        words: ["port"],
+        value: { name: "<n>", completes: "port" },
+        help: "Without it the VIP takes every protocol and port, and keeps the port.",
+      },
+      { words: ["target_port"], value: { name: "<n>" }, help: "Port of the pods (default: port)." },
+      {
+        words: ["node_port"],
+        value: { name: "<n>" },
+        help: "The service answers on this port of every node address, too.",
+      },
+      {
+        words: TYPES,
+        help: "",
+        details: {
+          "nat44, nat66": "Clients and pods of one family, as it is without any of these words.",
+          "nat46": "IPv4 clients, IPv6 pods.",
+          "nat64": "IPv6 clients, IPv4 pods.",
+          "nat4, nat6": "Family of the pods alone.",
+        },
+      },
+      {
+        words: ["new_len"],
+        value: { name: "<n>" },
+        help:
+          "Slots of the new-connection table, a power of two (default 1024); 10 to 100 for each pod balance well.",
+      },
+      { words: ["src_ip_sticky"], help: "All connections of one client go to one pod." },
+      { words: ["masquerade"], help: "Pods see the node's address as the source." },
+      { words: ["del"], help: "Deletes the VIP." },
+    ],
+  }],
+  examples: [
+    { line: "ku vip 10.96.0.10 protocol udp port 53 target_port 5353" },
+    { line: "ku vip 90.0.0.0/8 nat44 new_len 2048" },
+    { line: "ku vip 2003::/16 nat66 new_len 2048" },
+    { line: "ku vip 10.96.0.10 protocol udp port 53 del" },
   ],
 };
 
 /** The words after `ku vip` as a command. */
 export function parse(words: readonly string[]): Command {
-  const reader = new WordReader(grammar, words);
+  const reader = new WordReader(description, words);
   const params: VipParams = { prefix: "" };
   for (let word = reader.next(); word !== undefined; word = reader.next()) readWord(word, reader, params);
   if (params.prefix === "") throw reader.missing("the prefix");

@@ -6,6 +6,7 @@
  */
 
 import { ConfigError } from "../mod/config/model.ts";
+import { type Description, type Form, usageOf, wordsOf } from "./spec.ts";
 import { closest } from "./suggest.ts";
 
 /** The words do not fit the command's grammar. The message is the command's usage line and, after it, the reason. */
@@ -16,30 +17,63 @@ export class UsageError extends Error {
   }
 }
 
-/** What a command knows about itself. */
-export interface Grammar {
-  /** One line: "ku vip <prefix> …". */
-  usage: string;
-  /** Every word the command understands, for suggestions. */
-  words: readonly string[];
+/** The error for words that do not fit `description`. */
+export function usageError(description: Description, reason: string): UsageError {
+  return new UsageError(reason, usageOf(description));
+}
+
+/** `: did you mean "vip"?`, or nothing when no candidate is near. */
+export function hint(word: string, candidates: readonly string[]): string {
+  const meant = closest(word, candidates);
+  return meant === undefined ? "" : `: did you mean "${meant}"?`;
 }
 
 /** Walks over the words of one command. */
 export class WordReader {
   #at = 0;
   #seen: Set<string> = new Set();
+  readonly #known: readonly string[];
 
-  constructor(private readonly grammar: Grammar, private readonly words: readonly string[]) {}
+  constructor(private readonly description: Description, private readonly words: readonly string[]) {
+    this.#known = wordsOf(description);
+  }
 
   /** The next word, undefined at the end. A word of the grammar may come once only. */
   next(): string | undefined {
     const word = this.words[this.#at++];
     if (word === undefined) return undefined;
-    if (this.grammar.words.includes(word)) {
+    if (this.#known.includes(word)) {
       if (this.#seen.has(word)) throw this.usage(`"${word}" is given twice`);
       this.#seen.add(word);
     }
     return word;
+  }
+
+  /**
+   * Takes the words that a shape of the command begins with; the shape, and which of its words were chosen. A command
+   * with several shapes takes the longest that fits.
+   */
+  form(): { form: Form; lead: string[] } {
+    let left = [...this.description.forms];
+    const lead: string[] = [];
+    for (;;) {
+      const word = this.words[this.#at];
+      const longer = left.filter((form) => form.lead.length > lead.length);
+      const next = longer.filter((form) =>
+        word !== undefined && [form.lead[lead.length]].flat().includes(word)
+      );
+      if (next.length > 0) {
+        left = next;
+        lead.push(this.next()!);
+        continue;
+      }
+      const done = left.find((form) => form.lead.length === lead.length);
+      if (done !== undefined && (word === undefined || done.args.length > 0)) return { form: done, lead };
+      if (word !== undefined) throw this.unknown(word);
+      throw this.missing(
+        longer.map((form) => [form.lead[lead.length]].flat().map((each) => `"${each}"`).join(" or "))[0],
+      );
+    }
   }
 
   /** The value after `word`, as text. */
@@ -51,9 +85,7 @@ export class WordReader {
 
   /** The value after `word`, as a whole number; its range is judged by the state. */
   number(word: string): number {
-    const value = this.text(word);
-    if (!/^-?(?:0|[1-9]\d{0,14})$/.test(value)) throw new ConfigError(word, value, "give a whole number");
-    return Number(value);
+    return wholeNumber(word, this.text(word));
   }
 
   /** Takes the value that comes next if it is `word`. */
@@ -65,14 +97,19 @@ export class WordReader {
 
   /** A word that is no word of the grammar: an error if it looks like a mistyped one, else it is a value. */
   positional(word: string): string {
-    const meant = /^[a-z][a-z0-9_-]*$/i.test(word) ? closest(word, this.grammar.words) : undefined;
+    const meant = /^[a-z][a-z0-9_-]*$/i.test(word) ? closest(word, this.#known) : undefined;
     if (meant !== undefined) throw this.unknown(word);
     return word;
   }
 
+  /** Throws when a word is left. */
+  end(): void {
+    const rest = this.next();
+    if (rest !== undefined) throw this.unknown(rest);
+  }
+
   unknown(word: string): UsageError {
-    const meant = closest(word, this.grammar.words);
-    return this.usage(`unknown word "${word}"${meant === undefined ? "" : `: did you mean "${meant}"?`}`);
+    return this.usage(`unknown word "${word}"${hint(word, this.#known)}`);
   }
 
   missing(what: string): UsageError {
@@ -81,6 +118,12 @@ export class WordReader {
 
   /** The error for words that do not fit. */
   usage(reason: string): UsageError {
-    return new UsageError(reason, this.grammar.usage);
+    return usageError(this.description, reason);
   }
+}
+
+/** `text` as a whole number; `what` names it in the error. */
+export function wholeNumber(what: string, text: string): number {
+  if (!/^-?(?:0|[1-9]\d{0,14})$/.test(text)) throw new ConfigError(what, text, "give a whole number");
+  return Number(text);
 }

@@ -4,7 +4,7 @@
  * in `compilerOptions.types`. With the library taken from JSR, which brings its own types, this file goes.
  *
  * Rule: only what is used, and no looser than the original.
- * References: the documentation of @std/assert, @std/yaml and @std/cli.
+ * References: the documentation of @std/assert and @std/yaml.
  */
 
 declare module "@std/assert" {
@@ -112,37 +112,4 @@ declare module "@std/yaml" {
   export function parse(content: string, options?: ParseOptions): unknown;
   /** Throws TypeError for values YAML cannot say (functions, undefined at the top). */
   export function stringify(data: unknown, options?: StringifyOptions): string;
-}
-
-declare module "@std/cli/parse-args" {
-  export interface ParseOptions<B extends string, S extends string, C extends string> {
-    /** Flags without a value; false unless given. */
-    boolean?: readonly B[];
-    /** Options whose value stays text; `_` keeps the positional words text too. */
-    string?: readonly S[];
-    /** Those of `string` or `boolean` that may be repeated; always an array. */
-    collect?: readonly C[];
-    /** Flags that `--no-<flag>` sets to false. */
-    negatable?: readonly B[];
-    alias?: Readonly<Record<string, string | readonly string[]>>;
-    default?: Readonly<Partial<Record<B | S, unknown>>>;
-    /** Everything from the first positional word on is positional. */
-    stopEarly?: boolean;
-    /** Words after `--` go to the key `--` instead of `_`. */
-    "--"?: boolean;
-    /** Called for an option not named above, and for positional words (without `key`); false leaves it out. */
-    unknown?: (arg: string, key?: string, value?: unknown) => unknown;
-  }
-
-  export type Args<B extends string, S extends string, C extends string> =
-    & { [K in Exclude<B, C>]: boolean }
-    & { [K in Extract<B, C>]: boolean[] }
-    & { [K in Exclude<S, C | "_">]?: string }
-    & { [K in Exclude<Extract<S, C>, "_">]: string[] }
-    & { _: "_" extends S ? string[] : (string | number)[]; "--"?: string[] };
-
-  export function parseArgs<B extends string = never, S extends string = never, C extends string = never>(
-    args: readonly string[],
-    options?: ParseOptions<B, S, C>,
-  ): Args<B, S, C>;
 }

@@ -56,7 +56,7 @@ rule("imports follow the arrows of the design", wrongDirections, {
   ],
   good: {
     "main.ts": 'import { main } from "./cli/main.ts";\n',
-    "cli/run.ts": 'import { parseArgs } from "@std/cli/parse-args";\n',
+    "cli/run.ts": 'import { parse } from "@std/yaml";\n',
     "mod/xdp/ring.ts": 'import { view } from "../../ffi/memory.ts";\n',
     "tests/unit/a_test.ts": 'import { view } from "../../ffi/memory.ts";\n',
     "mod/wire/ip.ts": '/**\n * import { a } from "../../ffi/memory.ts";\n */\n',

@@ -26,7 +26,13 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "iperf3": "bulk TCP past attached interfaces",
   "nftables": "the kernel's own DNAT beside ku, in the tests",
   "util-linux": "nsenter and unshare",
-  "python3": "small servers with options the others lack",
+  "python3": "small servers with options the others lack, pseudo-terminals",
+  "mandoc": "checks the man page",
+  "groff": "checks the man page",
+  "man-db": "shows it",
+  "shellcheck": "checks the shell code that ku ships and prints",
+  "zsh": "runs its completion script",
+  "fish": "runs its completion script",
 };
 
 const POLICY_FILE = "/usr/sbin/policy-rc.d";

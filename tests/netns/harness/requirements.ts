@@ -21,6 +21,12 @@ const PROGRAMS: Record<string, string> = {
   iperf3: "iperf3",
   ethtool: "ethtool",
   nft: "nftables",
+  mandoc: "mandoc",
+  groff: "groff",
+  man: "man-db",
+  shellcheck: "shellcheck",
+  zsh: "zsh",
+  fish: "fish",
 };
 
 /** One line naming what is missing and what to do, or undefined when all is there. */

@@ -1,0 +1,20 @@
+/** Every command, in the order of the overview: one line each, and one file each beside this one. */
+
+import type { CommandModule, Commands } from "./spec.ts";
+
+// Literal imports, so that `deno compile` finds them; lazy, so that a command loads itself only.
+export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>([
+  ["run", () => import("./run.ts")],
+  ["conf", () => import("./conf.ts")],
+  ["interface", () => import("./interface.ts")],
+  ["vip", () => import("./vip.ts")],
+  ["pod", () => import("./pod.ts")],
+  ["set", () => import("./set.ts")],
+  ["flush", () => import("./flush.ts")],
+  ["show", () => import("./show.ts")],
+  ["clear", () => import("./clear.ts")],
+  ["exec", () => import("./exec.ts")],
+  ["completion", () => import("./completion.ts")],
+  ["version", () => import("./version.ts")],
+  ["help", () => import("./help.ts")],
+]);
