@@ -17,6 +17,10 @@ const SYMBOLS = {
     parameters: [], // void
     result: "pointer",
   },
+  libbpf_num_possible_cpus: {
+    parameters: [], // void
+    result: "i32",
+  },
   bpf_object__open_mem: {
     parameters: [
       "buffer", // const void *obj_buf
@@ -37,6 +41,20 @@ const SYMBOLS = {
     parameters: [
       "pointer", // struct bpf_object *obj
       "buffer", // const char *name
+    ],
+    result: "i32",
+  },
+  bpf_object__find_map_by_name: {
+    parameters: [
+      "pointer", // const struct bpf_object *obj
+      "buffer", // const char *name
+    ],
+    result: "pointer",
+  },
+  bpf_map__set_max_entries: {
+    parameters: [
+      "pointer", // struct bpf_map *map; not created yet
+      "u32", // __u32 max_entries
     ],
     result: "i32",
   },

@@ -5,8 +5,9 @@
  *
  * Addresses are 16 bytes; IPv4 is ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2),
  * so one key and one lookup serve both families. Ports are big-endian, all
- * other numbers host order. Programs only read; user space only writes, and
- * what workers write for themselves (ku_filter) they write into mapped memory.
+ * other numbers host order. Programs only read, but for what they count
+ * (ku_flows, ku_flow_misses); what workers write for themselves (ku_filter and
+ * the maps of flows) they write into mapped memory.
  */
 #ifndef KU_MAPS_H
 #define KU_MAPS_H
@@ -29,6 +30,30 @@
 #define KU_LINK_NAT6_IN 2
 #define KU_LINK_TC 4      /* steered by ku_tc: a reinjected packet needs the mark */
 #define KU_LINK_GENERIC 8 /* steered by ku_xdp in skb mode: it needs the source MAC */
+
+/* How a flow is repeated: mod/table/offload.ts has the same numbers. */
+#define KU_FLOWS 65536       /* sessions; the loader may ask for another number, up to 2^20 - 1 */
+#define KU_FLOW_BUCKETS 65536 /* likewise: a power of two, at least as many */
+#define KU_BUCKET_WORDS 8
+#define KU_FLOW_TAG 0xffe00000 /* of a bucket's word and of a hash: what tells the flows of a bucket apart */
+#define KU_HASH_KEYS 19
+
+/* ku_way.flags */
+#define KU_WAY_XDP 1 /* the interface sends frames that an XDP program redirects to it */
+
+/* ku_flow_misses: why a packet of a service went to the ring */
+enum ku_miss {
+	MISS_UNKNOWN,  /* no such flow, or none that counts any more */
+	MISS_UNUSUAL,  /* fragment, options, extension header, tag, another protocol, malformed */
+	MISS_FLAGS,    /* TCP SYN, FIN, RST */
+	MISS_EXPIRED,
+	MISS_TTL,
+	MISS_TOO_BIG,
+	MISS_NO_WAY,   /* the interface it left by has gone */
+	MISS_CHECKSUM, /* half done, and the kernel does not know */
+	KU_MISSES,
+	HIT = KU_MISSES,
+};
 
 /* ku_conf.flags */
 #define KU_CONF_NODE_PORTS 1 /* there are keys with KU_PLEN_NODE_PORT */
@@ -74,6 +99,55 @@ struct ku_page {
 struct ku_conf {
 	__u32 ku0_ifindex; /* where ku_tc sends ku's packets; 0 = nowhere, take nothing */
 	__u32 flags;
+};
+
+/*
+ * A session that the programs repeat, 256 bytes: what both directions have in common, then each of them with its
+ * counters in a cache line of its own. Direction 0 is the client's ("original"), 1 the pod's ("reply"): a packet of
+ * one has `tuple[side]` and leaves with the other one, turned round.
+ */
+struct ku_tuple { /* IPv6: the addresses are in address6 */
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+};
+
+struct ku_way {
+	__u64 packets; /* after segmentation */
+	__u64 bytes;   /* of IP packets, likewise */
+	__u32 slot;    /* of ku_ways */
+	__u32 flags;
+	__u32 mtu;     /* bytes of IP packet */
+	__u16 address_delta; /* what the addresses' change adds to a checksum's (complemented) sum: RFC 1624 eqn. 3, ~m + m' */
+	__u16 ports_delta;   /* 0: the ports stay */
+	__u8 macs[12]; /* destination, source */
+	__u8 pad[20];
+};
+
+struct ku_flow {
+	__u32 epoch; /* that of ku_flow_conf, or the flow does not count */
+	__u8 protocol;
+	__u8 family; /* 4 or 6 */
+	__u16 pad;
+	__u64 last_seen_ns; /* CLOCK_MONOTONIC, coarse; either direction */
+	__u64 timeout_ns;   /* silence that ends it */
+	struct ku_tuple tuple[2];
+	__u32 user[4]; /* the worker's, see mod/table/offload.ts */
+	__u32 address6[2][2][4]; /* by direction: source, destination */
+	struct ku_way way[2];
+};
+_Static_assert(sizeof(struct ku_flow) == 256, "mod/table/offload_layout.ts counts on it");
+
+struct ku_bucket {
+	__u32 words[KU_BUCKET_WORDS]; /* KU_FLOW_TAG of the hash | (2 * flow + direction) + 1; 0 = free */
+};
+
+struct ku_flow_conf {
+	__u32 epoch; /* 0: nothing is repeated. Another number ends all flows at once. */
+	__u32 bucket_mask;
+	__u32 key[KU_HASH_KEYS]; /* of the hash: mod/table/hash.ts keyedHash4, keyedHash6 */
+	__u32 user[11];
 };
 
 /* key slot * KU_QUEUES_PER_SLOT + RX queue. The kernel empties an entry when its
@@ -150,5 +224,47 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ku_conf);
 } ku_conf SEC(".maps");
+
+/* The sessions repeated, written by the workers as typed arrays: no system call to begin, follow or end one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, KU_FLOWS);
+	__type(key, __u32);
+	__type(value, struct ku_flow);
+} ku_flows SEC(".maps");
+
+struct { /* where a tuple's flow is: bucket by the hash's low bits */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, KU_FLOW_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct ku_bucket);
+} ku_flow_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ku_flow_conf);
+} ku_flow_conf SEC(".maps");
+
+/* Interfaces that flows leave by, by slot. The kernel empties an entry when its interface goes
+ * (kernel/bpf/devmap.c dev_map_notification): another one of the same index gets nothing. Two,
+ * because a map of this kind belongs to one type of programs (kernel/bpf/core.c bpf_prog_map_compatible). */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, KU_MAX_LINKS);
+	__type(key, __u32);
+	__type(value, __u32);
+} ku_ways SEC(".maps"), ku_ways_tc SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KU_MISSES);
+	__type(key, __u32);
+	__type(value, __u64);
+} ku_flow_misses SEC(".maps");
 
 #endif

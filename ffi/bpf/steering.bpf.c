@@ -6,9 +6,13 @@
  * are for GPL-compatible programs only; the rest of ku is Apache-2.0.
  *
  *   ku_xdp   XDP on an interface X (native or generic): ku's packets into the AF_XDP sockets of X
- *   ku_tc    clsact ingress of X: ku's packets to ku0, and so to the ring of ku1
+ *   ku_tc    clsact ingress of X: ku's packets to ku0, and so to the ring of ku1; behind ku_xdp, what that let pass
  *   ku_ring  XDP on ku1: everything into the AF_XDP sockets of ku1
  *   ku_host  clsact ingress of ku0: what the worker sends on ku1 re-enters the kernel
+ *
+ * ku_xdp and ku_tc first repeat what is known (flow.h), and this alone goes on
+ * without a daemon: a known packet whose way out takes skbs only, or whose
+ * checksum only an skb can explain, is passed by ku_xdp and repeated by ku_tc.
  *
  * Rule: everything that is not certainly ku's goes on untouched, and nothing is
  * taken while no daemon lives (an XSKMAP entry is one's sign of life: the
@@ -23,7 +27,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "match.h"
+#include "rewrite.h"
 
 #define VLAN_ID_MASK 0x0fff
 #define VLAN_EGRESS 0x2000 /* PCP bit 0 of a tag on ku1: out by the interface, not in */
@@ -51,6 +55,15 @@ static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 	       *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
 }
 
+/* Index of the interface that the flow leaves by; 0 when it has gone. */
+static __always_inline __u32 way_out(void *ways, const struct ku_hit *hit)
+{
+	__u32 slot = hit->way->slot;
+	__u32 *ifindex = bpf_map_lookup_elem(ways, &slot);
+
+	return ifindex ? *ifindex : 0;
+}
+
 SEC("xdp")
 int ku_xdp(struct xdp_md *ctx)
 {
@@ -59,8 +72,10 @@ int ku_xdp(struct xdp_md *ctx)
 	__u32 ifindex = ctx->ingress_ifindex;
 	struct ethhdr *ethernet = data;
 	__u32 at = sizeof(*ethernet);
+	struct ku_hit hit = {};
 	struct ku_link *link;
 	__be16 type;
+	int miss;
 
 	link = bpf_map_lookup_elem(&ku_links, &ifindex);
 	if (!link || (void *)(ethernet + 1) > end)
@@ -71,6 +86,22 @@ int ku_xdp(struct xdp_md *ctx)
 	if (link->max_bytes && (__u64)(end - data) > link->max_bytes)
 		return XDP_PASS;
 	type = ethernet->h_proto;
+	hit.frame_bytes = end - data;
+	hit.link_flags = link->flags;
+	miss = look_up_flow(data, end, type, &hit);
+	if (miss == HIT) {
+		if ((link->flags & KU_LINK_GENERIC) || hit.half_done || !(hit.way->flags & KU_WAY_XDP))
+			return XDP_PASS;
+		if (!way_out(&ku_ways, &hit))
+			miss = MISS_NO_WAY;
+	}
+	if (miss == HIT) {
+		if (rewrite_frame(data, end, type, &hit))
+			return XDP_ABORTED; /* never: the lengths are known */
+		count_hit(&hit);
+		return bpf_redirect_map(&ku_ways, hit.way->slot, XDP_ABORTED);
+	}
+	miss = ku_any(miss);
 	if (type == bpf_htons(ETH_P_8021Q)) {
 		struct vlan_header *vlan = data + sizeof(*ethernet);
 
@@ -83,6 +114,7 @@ int ku_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (ctx->rx_queue_index >= KU_QUEUES_PER_SLOT)
 		return XDP_PASS;
+	count_miss(miss);
 	return bpf_redirect_map(&ku_xsks, link->slot * KU_QUEUES_PER_SLOT + ctx->rx_queue_index, XDP_PASS);
 }
 
@@ -123,10 +155,12 @@ SEC("tc")
 int ku_tc(struct __sk_buff *skb)
 {
 	__u32 zero = 0, ifindex = skb->ifindex;
+	struct ku_hit hit = {};
 	struct ku_link *link;
 	struct ku_conf *conf;
 	void *data, *end;
 	__u8 mac[6];
+	int miss;
 
 	if (skb->mark == KU_MARK) {
 		skb->mark = 0;
@@ -135,8 +169,7 @@ int ku_tc(struct __sk_buff *skb)
 	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return TC_ACT_UNSPEC;
 	link = bpf_map_lookup_elem(&ku_links, &ifindex);
-	conf = bpf_map_lookup_elem(&ku_conf, &zero);
-	if (!link || !conf || !conf->ku0_ifindex || !bpf_map_lookup_elem(&ku_xsks, &zero))
+	if (!link)
 		return TC_ACT_UNSPEC;
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_UNSPEC;
@@ -150,8 +183,32 @@ int ku_tc(struct __sk_buff *skb)
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;
 	}
+	hit.frame_bytes = skb->len;
+	hit.gso_bytes = skb->gso_size;
+	hit.link_flags = link->flags;
+	miss = look_up_flow(data, end, skb->protocol, &hit);
+	if (miss == HIT) {
+		ifindex = way_out(&ku_ways_tc, &hit);
+		miss = ifindex ? HIT : MISS_NO_WAY;
+	}
+	if (miss == HIT)
+		miss = rewrite_skb(skb, skb->protocol, &hit);
+	if (miss == HIT) {
+		count_hit(&hit);
+		return bpf_redirect(ifindex, 0);
+	}
+	if (miss < 0)
+		return TC_ACT_SHOT; /* no memory to write to it */
+	miss = ku_any(miss);
+
+	conf = bpf_map_lookup_elem(&ku_conf, &zero);
+	if (!conf || !conf->ku0_ifindex || !bpf_map_lookup_elem(&ku_xsks, &zero))
+		return TC_ACT_UNSPEC;
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
 	if (!packet_is_ours(data, end, ETH_HLEN, skb->protocol, link->flags))
 		return TC_ACT_UNSPEC;
+	count_miss(miss);
 
 	/* NB: written by helper, never through `data`: a direct write makes the verifier prepend an unclone of
 	 * every packet, bystanders' included. The source MAC stays, so a punted packet can be restored. */

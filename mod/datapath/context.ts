@@ -14,6 +14,7 @@ import type { AdjacencyTable } from "../table/adjacency.ts";
 import { FRAGMENT_PLACES, FragmentTable } from "../table/fragment.ts";
 import type { InterfaceTable } from "../table/interface.ts";
 import type { MatchTable } from "../table/match.ts";
+import type { OffloadTable } from "../table/offload.ts";
 import type { OverflowTable } from "../table/overflow.ts";
 import type { PodTable } from "../table/pod.ts";
 import type { RouteTable } from "../table/route.ts";
@@ -73,6 +74,8 @@ export interface ProcessorOptions extends SessionViews {
   /** Views of the other workers' ones, for reading. */
   readonly othersOverflow4?: readonly OverflowTable[];
   readonly othersOverflow6?: readonly OverflowTable[];
+  /** Sessions that the kernel repeats; without it every packet of theirs comes to the worker. */
+  readonly offload?: OffloadTable;
   /** Datagrams in fragments; made at start if absent. */
   readonly fragments?: FragmentTable;
   /** Worker `workerIndex` of `workerCount` allocates only ports of its own residue, so that no two hand out the same. */
@@ -121,6 +124,7 @@ export class Context {
   readonly othersOverflow4: readonly OverflowTable[];
   readonly othersOverflow6: readonly OverflowTable[];
   readonly fragments: FragmentTable;
+  readonly offload: OffloadTable | null;
   readonly workerIndex: number;
   readonly workerCount: number;
 
@@ -230,6 +234,7 @@ export class Context {
     this.othersOverflow6 = options.othersOverflow6 ?? [];
     this.fragments = options.fragments ??
       new FragmentTable(FRAGMENT_PLACES, crypto.getRandomValues(new Uint32Array(4)));
+    this.offload = options.offload ?? null;
     this.workerIndex = options.workerIndex ?? 0;
     this.workerCount = options.workerCount ?? 1;
     // Workers start apart, so that they rarely use one identification at the same time.

@@ -49,6 +49,7 @@ import {
 } from "./context.ts";
 import { receive4, receive6 } from "./flow.ts";
 import { known4 } from "./known4.ts";
+import { followFlows, reviseFlows, withdrawAll } from "./offload.ts";
 import { makePiece, piecesLeft } from "./pieces.ts";
 import { clearHops, puntIn } from "./route.ts";
 
@@ -78,6 +79,7 @@ export class Processor {
   /** Seconds, from any start; set it once per burst. */
   set now(seconds: number) {
     this.#context.now = seconds;
+    if (this.#context.offload !== null) this.#context.offload.now = seconds;
   }
 
   get now(): number {
@@ -143,6 +145,24 @@ export class Processor {
     c.mixed = hasMixedService(tables);
     findAnyAddress(c);
     clearHops(c);
+  }
+
+  /**
+   * Ends what the kernel repeats of sessions that no longer agree with the running tables, and has those go on by their new way whose way
+   * out has changed. Until then the kernel goes by the tables before.
+   */
+  reviseOffload(): void {
+    reviseFlows(this.#context);
+  }
+
+  /** Takes over from `count` flows of the kernel, number `from` on, what they have carried and when; returns the number to go on with, or 0. */
+  followOffload(from: number, count: number): number {
+    return followFlows(this.#context, from, count);
+  }
+
+  /** Has the kernel repeat nothing any more. */
+  withdrawOffload(): void {
+    withdrawAll(this.#context);
   }
 
   /** Goes over to other session tables: their contents have been carried over (`moveSessions`). */

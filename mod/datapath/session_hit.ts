@@ -18,6 +18,7 @@ import * as tcp from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
 import * as fragment from "./fragment.ts";
+import * as offloads from "./offload.ts";
 import * as tcpStates from "./tcp_state.ts";
 
 // Own constants: see "Speed" in context.ts.
@@ -41,6 +42,7 @@ const {
   SESSION_KIND,
   SESSION_LAST_SEEN,
   SESSION_NOTE,
+  SESSION_OFFLOAD,
   SESSION_POD,
   SESSION_SERVICE,
   SESSION_STATE_CLOSING,
@@ -50,6 +52,7 @@ const {
 const { TCP_ACK, TCP_RST, TCP_SYN } = tcp;
 const { FRAGMENT_NONE, TRANSPORT_TCP } = contexts;
 const { ownDatagram } = fragment;
+const { offloadSession, withdrawSession } = offloads;
 const { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } = tcpStates;
 
 const SYN_ACK = TCP_SYN | TCP_ACK;
@@ -68,6 +71,7 @@ export function followOriginal(c: Context, table: SessionTable, entry: number): 
   const pod = words[entry + SESSION_POD];
   countNext(c, service, pod, c.end - c.l3);
   if (c.fragment !== FRAGMENT_NONE) ownDatagram(c, service, pod, 0);
+  if (words[entry + SESSION_OFFLOAD] <= 0) offloadSession(c, table, entry);
   return true;
 }
 
@@ -85,6 +89,7 @@ export function followReply(c: Context, table: SessionTable, entry: number): boo
   const pod = words[entry + SESSION_POD];
   countReply(c, service, pod, c.end - c.l3);
   if (c.fragment !== FRAGMENT_NONE) ownDatagram(c, service, pod, 1);
+  if (words[entry + SESSION_OFFLOAD] <= 0) offloadSession(c, table, entry);
   return true;
 }
 
@@ -125,7 +130,9 @@ export function beginSession(c: Context, table: SessionTable, entry: number): vo
     words[entry + SESSION_NOTE] = (c.stamp << NOTE_BITS) | notes;
     table.setState(entry, tcpState(notes));
   } else {
-    words[entry + SESSION_NOTE] = c.stamp << NOTE_BITS;
+    // Not stamped where the kernel may repeat it: so its second packet goes the long way, and past `offloadSession`.
+    const stamp = c.offload === null ? c.stamp : c.stamp - 1;
+    words[entry + SESSION_NOTE] = stamp << NOTE_BITS;
   }
 }
 
@@ -135,6 +142,7 @@ function advance(c: Context, table: SessionTable, entry: number, reply: boolean)
   const words = table.words;
   const state = (words[entry + SESSION_KIND] >>> 16) & 0xff;
   if ((flags & TCP_MOVING_FLAGS) === 0 && state === SESSION_STATE_ESTABLISHED) return true;
+  if (words[entry + SESSION_OFFLOAD] > 0) withdrawSession(c, table, entry);
   if (!reply && tcpRestarts(state, flags)) {
     table.remove(entry);
     return false;

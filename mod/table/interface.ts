@@ -6,7 +6,7 @@
 
 import { macHighOf, macLowOf } from "./adjacency.ts";
 
-export const IF_FLAGS = 0; // IF_NAT4_IN | IF_NAT6_IN | IF_PRESENT
+export const IF_FLAGS = 0; // IF_NAT4_IN | IF_NAT6_IN | IF_PRESENT | IF_XDP_OUT
 export const IF_MTU = 1; // bytes of IP packet
 export const IF_MAC_HIGH = 2; // first four bytes, int32
 export const IF_MAC_LOW = 3; // last two bytes, u16
@@ -18,6 +18,8 @@ export const IF_STRIDE = 16;
 export const IF_NAT4_IN = 1;
 export const IF_NAT6_IN = 2;
 export const IF_PRESENT = 4;
+/** Takes frames that an XDP program redirects to it. */
+export const IF_XDP_OUT = 8;
 
 /** One interface. */
 export interface InterfaceRow {

@@ -9,7 +9,8 @@
  * an entry. `readReply` is their way: it copies an entry and repeats when the version moved. `findReply` in another thread may miss
  * a session, or return one that is just being replaced.
  *
- * The writer's view may have a filter, in which every session's reply tuple is counted from `insert` until it is freed in whatever way.
+ * The writer's view may have a filter, in which every session's reply tuple is counted from `insert` until it is freed in whatever way;
+ * and an ending, which is told the flow by which the kernel repeats a session (SESSION_OFFLOAD - 1) when the session goes.
  *
  * References: nf_conntrack (original and reply tuple of one session); RFC 5382 REQ-5 (timeouts); seqlock (include/linux/seqlock.h).
  */
@@ -48,6 +49,7 @@ const equalTuple = layout.equalTuple6;
 const tagOf = layout.tagOf;
 const tagHits = layout.tagHits;
 const LAST_SEEN = layout.SESSION_LAST_SEEN;
+const OFFLOAD = layout.SESSION_OFFLOAD;
 const ORIGINAL = layout.SESSION_ORIGINAL;
 const REPLY4 = layout.SESSION_REPLY4;
 const REPLY6 = layout.SESSION_REPLY6;
@@ -87,6 +89,7 @@ export class SessionTable {
   readonly #entriesAt: number;
   readonly #replies: ReplyIndex;
   #filter: SessionFilter | null;
+  readonly ending: layout.SessionEnding | null;
 
   /** Bytes of a table of `buckets` (a power of two) buckets. */
   static bytesFor(buckets: number, addressWords: 1 | 4): number {
@@ -113,7 +116,11 @@ export class SessionTable {
   }
 
   /** A view of an existing table, in any thread. `filter` is for its writer, and counts none of the sessions that are in it already. */
-  constructor(buffer: SharedArrayBuffer | ArrayBuffer, filter: SessionFilter | null = null) {
+  constructor(
+    buffer: SharedArrayBuffer | ArrayBuffer,
+    filter: SessionFilter | null = null,
+    ending: layout.SessionEnding | null = null,
+  ) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer);
     if (this.words[layout.HEADER_MAGIC] !== layout.SESSION_MAGIC) throw new TypeError("not a session table");
@@ -129,6 +136,7 @@ export class SessionTable {
     this.#entriesAt = layout.entriesAtFor(this.buckets);
     this.#replies = new ReplyIndex(this.words, this.buckets);
     this.#filter = filter;
+    this.ending = ending;
   }
 
   /** Entry (offset into `words`) of the live session whose original tuple is `key`, or -1. */
@@ -219,13 +227,7 @@ export class SessionTable {
 
   /** Frees all entries. */
   clear(): void {
-    const filter = this.#filter;
-    if (filter !== null) this.leaveFilter();
-    this.#filter = filter;
-    this.#enter();
-    this.words.fill(0, TAGS_AT);
-    this.words[USED] = 0;
-    this.#leave();
+    for (let index = 0; index < this.capacity; index++) this.remove(this.#entriesAt + index * this.stride);
   }
 
   state(entry: number): number {
@@ -381,6 +383,7 @@ export class SessionTable {
     const index = ((entry - this.#entriesAt) / this.stride) | 0;
     const replyHash = this.#hash(words[entry] >>> 24, words, entry + this.replyAt);
     this.#count(entry, -1);
+    if (words[entry + OFFLOAD] > 0) this.ending?.end(words[entry + OFFLOAD] - 1);
     words[entry] = 0;
     words[TAGS_AT + (index >>> 2)] &= ~(0xff << (24 - ((index & 3) << 3)));
     this.#replies.remove(replyHash, index);

@@ -12,7 +12,7 @@
  *        2        SERVICE   service id
  *        3        POD       pod id
  *        4        NOTE      the datapath's
- *        5        OFFLOAD   reserved
+ *        5        OFFLOAD   number of the flow that the kernel repeats it by + 1 (offload.ts); ≤ 0 = none, not before second -OFFLOAD
  *        A+A+1    6 … 8     6 … 14    original tuple: source, destination, source port << 16 | destination port
  *        A+A+1    9 … 11    15 … 23   reply tuple as the pod's packets carry it: source = pod, destination = client
  *
@@ -31,7 +31,7 @@ export const SESSION_LAST_SEEN = 1;
 export const SESSION_SERVICE = 2; // service id
 export const SESSION_POD = 3; // pod id
 export const SESSION_NOTE = 4; // u32 of the datapath: TCP bits seen each way
-export const SESSION_OFFLOAD = 5; // reserved for sessions repeated by the kernel
+export const SESSION_OFFLOAD = 5; // flow the kernel repeats it by + 1; ≤ 0: none, and not to be tried before second -OFFLOAD
 export const SESSION_ORIGINAL = 6; // original tuple, either width
 export const SESSION_REPLY4 = 9; // reply tuple when addressWords is 1
 export const SESSION_REPLY6 = 15; // reply tuple when addressWords is 4
@@ -84,6 +84,14 @@ export function entriesAtFor(buckets: number): number {
   return repliesAtFor(buckets) + Math.max(2 * buckets * BUCKET_ENTRIES, LINE_SLOTS);
 }
 
+/** Who repeats sessions, as a table sees it: by flows. */
+export interface SessionEnding {
+  /** The flow's session is gone. */
+  end(flow: number): void;
+  /** It is at another entry. */
+  rename(flow: number, entry: number): void;
+}
+
 // In the hot functions below the constants above stand as numbers: V8 reads exported constants from memory at every use.
 
 /** Whether KIND belongs to a session of this protocol. */
@@ -91,9 +99,9 @@ export function isSession(kind: number, protocol: number): boolean {
   return (kind >>> 24) === protocol && (kind & 0x8000) !== 0;
 }
 
-/** Whether the session in `entry` has been idle for longer than its state's timeout. */
+/** Whether the session in `entry` has been idle for longer than its state's timeout. One that the kernel repeats is not: it says when. */
 export function isExpired(words: Int32Array, entry: number, now: number): boolean {
-  return ((now - words[entry + 1]) | 0) > words[8 + ((words[entry] >>> 16) & 3)];
+  return ((now - words[entry + 1]) | 0) > words[8 + ((words[entry] >>> 16) & 3)] && words[entry + 5] <= 0;
 }
 
 /** Whether the nine words from `at` are the tuple `key`. */

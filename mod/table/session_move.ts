@@ -7,6 +7,7 @@
 
 import type { OverflowTable } from "./overflow.ts";
 import {
+  SESSION_OFFLOAD,
   SESSION_ORIGINAL,
   SESSION_POD,
   SESSION_SERVICE,
@@ -51,10 +52,15 @@ function moveThose(
       next.replyKey[i] = old.words[from + next.replyAt + i];
     }
     const to = next.insert(old.protocol(from), now);
+    const flow = old.words[from + SESSION_OFFLOAD];
     if (to < 0) {
       lost++;
+      if (flow > 0) next.ending?.end(flow - 1);
       if (overflow !== null) noteLost(old, from, overflow, now);
-    } else for (let i = 0; i < SESSION_ORIGINAL; i++) next.words[to + i] = old.words[from + i];
+    } else {
+      for (let i = 0; i < SESSION_ORIGINAL; i++) next.words[to + i] = old.words[from + i];
+      if (flow > 0) next.ending?.rename(flow - 1, to);
+    }
   });
   return lost;
 }

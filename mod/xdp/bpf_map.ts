@@ -14,6 +14,11 @@ import { type Mapping, mapShared } from "../../ffi/memory.ts";
 const BATCH_OPTIONS = new Uint8Array(new ArrayBuffer(MAP_BATCH_OPTS_BYTES));
 new DataView(BATCH_OPTIONS.buffer).setBigUint64(0, BigInt(MAP_BATCH_OPTS_BYTES), true);
 
+/** CPUs that may ever be there, as the kernel lays out per-CPU maps (libbpf.h libbpf_num_possible_cpus). */
+function possibleCpus(): number {
+  return checkNegative(libbpf().libbpf_num_possible_cpus(), "count", "possible CPUs");
+}
+
 /** A map with keys and values of fixed length. */
 export class BpfMap {
   constructor(
@@ -41,6 +46,14 @@ export class BpfMap {
     if (result === -ENOENT) return null;
     checkNegative(result, "read BPF map", this.name);
     return value;
+  }
+
+  /** The values of one entry of a map that has one for each possible CPU, of eight bytes each. Throws SystemError. */
+  lookupAll(key: Uint8Array<ArrayBuffer>): BigUint64Array {
+    const values = new BigUint64Array(possibleCpus());
+    const result = libbpf().bpf_map_lookup_elem(this.fd, key, new Uint8Array(values.buffer));
+    checkNegative(result, "read BPF map", this.name);
+    return values;
   }
 
   /** Removes one entry. False if there was none. Throws SystemError. */

@@ -22,8 +22,15 @@ export class BpfObject {
     this.#object = object;
   }
 
-  /** Loads all programs and creates all maps of an ELF image. Throws SystemError; with the verifier's last words. */
-  static load(name: string, image: Uint8Array<ArrayBuffer>): BpfObject {
+  /**
+   * Loads all programs and creates all maps of an ELF image; those named in `entries` are made for that many instead of what the source
+   * says. Throws SystemError; with the verifier's last words.
+   */
+  static load(
+    name: string,
+    image: Uint8Array<ArrayBuffer>,
+    entries: Readonly<Record<string, number>> = {},
+  ): BpfObject {
     const log = new Uint8Array(LOG_BYTES);
     const cName = new Uint8Array(cString(name).buffer);
     const options = new DataView(new ArrayBuffer(OPEN_OPTS_BYTES));
@@ -37,6 +44,7 @@ export class BpfObject {
     if (object === null) {
       throw new SystemError("open BPF object", lastErrno(), name, messages.at(-1) ?? "");
     }
+    for (const [map, count] of Object.entries(entries)) resize(object, map, count);
     const { result, messages: words } = withLibbpfMessages(() => libbpf().bpf_object__load(object));
     if (result < 0) {
       libbpf().bpf_object__close(object);
@@ -62,6 +70,12 @@ export class BpfObject {
   close(): void {
     libbpf().bpf_object__close(this.#object);
   }
+}
+
+function resize(object: Deno.PointerObject, name: string, entries: number): void {
+  const map = libbpf().bpf_object__find_map_by_name(object, cString(name));
+  if (map === null) throw new Error(`No map "${name}" in the BPF object`);
+  checkNegative(libbpf().bpf_map__set_max_entries(map, entries), "resize BPF map", name);
 }
 
 function loadRemedy(errno: number, log: string, messages: readonly string[]): string {

@@ -18,6 +18,7 @@ import { ARPHRD_ETHER, hardwareType, type InterfaceName, listInterfaces } from "
 import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { BpfObject } from "./bpf_object.ts";
+import { DEFAULT_OFFLOAD_SESSIONS, offloadEntries, OffloadMaps } from "./offload_maps.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
 import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
 import { attachXdp, detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
@@ -82,6 +83,8 @@ export class Steering {
   readonly pods: KeyTable;
   /** The sessions whose answers are awaited, as mod/table/filter.ts lays them out; all zero at first. Gone after `close`. */
   readonly filter: Mapping;
+  /** Sessions that the programs repeat. */
+  readonly offload: OffloadMaps;
   readonly #object: BpfObject;
   readonly #xsks: BpfMap;
   readonly #links: BpfMap;
@@ -93,7 +96,7 @@ export class Steering {
   #pair: { ku0: InterfaceName; ku1: InterfaceName } | null = null;
   #hasNodePorts = false;
 
-  private constructor(object: BpfObject) {
+  private constructor(object: BpfObject, offloadSessions: number) {
     this.#object = object;
     this.#xsks = object.map("ku_xsks", 4, 4);
     this.#links = object.map("ku_links", 4, LINK_BYTES);
@@ -102,6 +105,7 @@ export class Steering {
     this.#conf = object.map("ku_conf", 4, CONF_BYTES);
     const lens = object.map("ku_lens", 4, LENGTHS_BYTES);
     this.filter = object.map("ku_filter", 4, FILTER_PAGE_BYTES).mapValues(FILTER_PAGES);
+    this.offload = new OffloadMaps(object, offloadSessions);
     this.pods = new KeyTable(object.map("ku_pods", KEY_BYTES, 4));
     this.match = new KeyTable(object.map("ku_match", KEY_BYTES, 4), (lengths, hasNodePorts) => {
       lengths.forEach((list, family) => lens.update(keyOf(family), lengthsValue(list)));
@@ -110,8 +114,8 @@ export class Steering {
     });
   }
 
-  /** Loads the embedded programs. Nothing is attached yet. Throws SystemError. */
-  static load(): Steering {
+  /** Loads the embedded programs, with room to repeat `offloadSessions`. Nothing is attached yet. Throws SystemError. */
+  static load(offloadSessions = DEFAULT_OFFLOAD_SESSIONS): Steering {
     let image: Uint8Array<ArrayBuffer>;
     try {
       image = Deno.readFileSync(OBJECT_URL);
@@ -123,7 +127,8 @@ export class Steering {
         },
       );
     }
-    return new Steering(BpfObject.load("ku_steering", image));
+    const object = BpfObject.load("ku_steering", image, offloadEntries(offloadSessions));
+    return new Steering(object, offloadSessions);
   }
 
   /**
@@ -178,9 +183,9 @@ export class Steering {
         ownsQdisc = attachTc(link, this.#object.program("ku_tc"));
         detachOwnXdp(link.index);
       } else {
+        // Behind it, for what it lets pass; and first, so that nothing does while nobody is behind.
+        ownsQdisc = attachTc(link, this.#object.program("ku_tc"));
         attachXdp(link, this.#object.program("ku_xdp"), attachment.mode);
-        if (attachment.mode === "generic") ownsQdisc = attachTc(link, this.#object.program("ku_tc"));
-        else detachOwnTc(link.index, true);
       }
     } catch (error) {
       if (before) this.#writeSlot(before.link, before.attachment.mode);
@@ -279,15 +284,18 @@ export class Steering {
   /** Closes the maps and programs, when no worker uses `filter` any more. What is attached stays attached. */
   close(): void {
     this.filter.unmap();
+    this.offload.unmap();
     this.#object.close();
   }
 
   #writeSlot(link: SteeredLink, mode: Attachment["mode"]): void {
     const value = Uint32Array.of(link.index, flagsOf(link, mode));
     this.#slots.update(keyOf(link.slot), new Uint8Array(value.buffer));
+    this.offload.setWay(link.slot, link.index);
   }
 
   #removeLink(link: SteeredLink): void {
+    this.offload.clearWay(link.slot);
     this.#links.delete(keyOf(link.index));
     this.#slots.delete(keyOf(link.slot));
   }
@@ -299,8 +307,8 @@ export class Steering {
 }
 
 function flagsOf(link: SteeredLink, mode: Attachment["mode"]): number {
-  return (link.nat4 ? LINK_FLAG.nat4 : 0) | (link.nat6 ? LINK_FLAG.nat6 : 0) |
-    (mode !== "native" ? LINK_FLAG.tc : 0) | (mode === "generic" ? LINK_FLAG.generic : 0);
+  return (link.nat4 ? LINK_FLAG.nat4 : 0) | (link.nat6 ? LINK_FLAG.nat6 : 0) | LINK_FLAG.tc |
+    (mode === "generic" ? LINK_FLAG.generic : 0);
 }
 
 /** A u32 as a map's key or value. */

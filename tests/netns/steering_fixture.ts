@@ -28,6 +28,7 @@ import {
   SLOT,
   UPLINK,
 } from "./steering_rings.ts";
+import { repeatsAlike } from "./offload_verdicts.ts";
 import { decidesAlike } from "./steering_verdicts.ts";
 
 async function steersAndGivesBack(mode: SteeringMode): Promise<void> {
@@ -188,8 +189,8 @@ async function leavesStrangersAlone(): Promise<void> {
 async function adoptsAndSwitches(): Promise<void> {
   const index = interfaceIndex(UPLINK);
   const modes: SteeringMode[] = ["native", "tc", "generic", "native", "generic", "tc", "native"];
-  // In mode generic, ku_tc takes the packets that segmentation offload has left whole.
-  const programs = { native: ["ku_xdp"], generic: ["ku_xdp", "ku_tc"], tc: ["ku_tc"], auto: [] };
+  // Behind ku_xdp, ku_tc takes what that lets pass: known packets whose way out takes skbs only, and in mode generic uncut ones.
+  const programs = { native: ["ku_xdp", "ku_tc"], generic: ["ku_xdp", "ku_tc"], tc: ["ku_tc"], auto: [] };
   // The same process changes its mind …
   const one = Steering.load();
   for (const mode of modes) {
@@ -231,7 +232,7 @@ async function survivesKill(mode: SteeringMode): Promise<void> {
   child.kill("SIGKILL");
   await child.status;
   assert(await pings(), "all passes to the kernel");
-  assert(ownProgramsOn(interfaceIndex(UPLINK)).length === 1, "though the program is still there");
+  assert(ownProgramsOn(interfaceIndex(UPLINK)).length > 0, "though what was attached is still there");
 }
 
 async function keepsOffloads(): Promise<void> {
@@ -287,6 +288,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   "steers-native": () => steersAndGivesBack("native"),
   "steers-generic": () => steersAndGivesBack("generic"),
   "verdicts": decidesAlike,
+  "repeats": repeatsAlike,
   "matches": matchesFragmentsAndPrefixes,
   "strangers": leavesStrangersAlone,
   "adopts": adoptsAndSwitches,

@@ -15,6 +15,7 @@ async function run(...command: string[]): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command(command[0], { args: command.slice(1) }).output();
   const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
   assert(success, `${command.join(" ")}: ${text}`);
+  if (Deno.env.has("KU_VERBOSE")) console.log(text);
 }
 
 async function inNamespaces(scenario: string): Promise<void> {
@@ -52,6 +53,8 @@ Deno.test("Steering matches fragments, prefixes, pods and node ports, and nothin
   inNamespaces("matches"));
 Deno.test("ku_xdp and ku_tc decide alike, and as the rules say, over packets of every kind", () =>
   inNamespaces("verdicts"));
+Deno.test("ku_xdp and ku_tc repeat a session as the datapath would, byte for byte, or leave the packet alone", () =>
+  inNamespaces("repeats"));
 Deno.test("Steering leaves other people's programs, filters and qdiscs alone", () =>
   inNamespaces("strangers"));
 Deno.test("Steering adopts what an earlier ku left, in whatever mode, and removes leftovers", () =>

@@ -4,39 +4,23 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import {
-  TEST_RUN_OPTS_BYTES,
-  TEST_RUN_OPTS_CONTEXT_IN,
-  TEST_RUN_OPTS_CONTEXT_SIZE_IN,
-  TEST_RUN_OPTS_DATA_IN,
-  TEST_RUN_OPTS_DATA_SIZE_IN,
-  TEST_RUN_OPTS_DURATION,
-  TEST_RUN_OPTS_REPEAT,
-  TEST_RUN_OPTS_RESULT,
-} from "../../ffi/bpf.ts";
-import { libbpf } from "../../ffi/libbpf.ts";
-import { bufferAddress } from "../../ffi/memory.ts";
 import { SessionFilter } from "../../mod/table/filter.ts";
 import * as build from "../packets/builder.ts";
 import { type Answer, counterModel } from "../packets/filter_model.ts";
 import { property, type Random } from "../packets/random.ts";
+import {
+  runTc,
+  runXdp,
+  SHORTEST_SKB,
+  TC_ACT_REDIRECT,
+  TC_ACT_UNSPEC,
+  XDP_PASS,
+  XDP_REDIRECT,
+} from "./bpf_run.ts";
 import { keyOf, linkOf, setUp, UPLINK } from "./steering_rings.ts";
 import { isSteered } from "./steering_model.ts";
 
 const { buildFrame, buildPacket, icmp, icmpv6, tcp, udp } = build;
-
-const XDP_PASS = 2;
-const XDP_REDIRECT = 4;
-const TC_ACT_UNSPEC = 0xffffffff;
-const TC_ACT_REDIRECT = 7;
-// struct xdp_md and struct __sk_buff, linux/bpf.h
-const XDP_MD_BYTES = 24;
-const XDP_MD_DATA_END = 4;
-const XDP_MD_INGRESS_IFINDEX = 12;
-const SK_BUFF_BYTES = 192;
-const SK_BUFF_IFINDEX = 40;
-/** A test run refuses to make an skb without a whole IP header (net/bpf/test_run.c bpf_prog_test_run_skb). */
-const SHORTEST_SKB = 14 + 40;
 
 const TCP = 6, UDP = 17, SCTP = 132;
 const VIP = "10.96.0.1",
@@ -220,47 +204,21 @@ function isTagged(frame: Uint8Array): boolean {
   return frame[12] === 0x81 && frame[13] === 0;
 }
 
-/** One run of a program over a frame. Its return value, and how long it took on average. */
-function testRun(
-  fd: number,
-  frame: Uint8Array,
-  context: Uint8Array<ArrayBuffer>,
-  repeat = 1,
-): [number, number] {
-  const data = new Uint8Array(new ArrayBuffer(frame.length));
-  data.set(frame);
-  const options = new DataView(new ArrayBuffer(TEST_RUN_OPTS_BYTES));
-  options.setBigUint64(0, BigInt(TEST_RUN_OPTS_BYTES), true);
-  options.setBigUint64(TEST_RUN_OPTS_DATA_IN, bufferAddress(data), true);
-  options.setUint32(TEST_RUN_OPTS_DATA_SIZE_IN, data.length, true);
-  options.setBigUint64(TEST_RUN_OPTS_CONTEXT_IN, bufferAddress(context), true);
-  options.setUint32(TEST_RUN_OPTS_CONTEXT_SIZE_IN, context.length, true);
-  options.setUint32(TEST_RUN_OPTS_REPEAT, repeat, true);
-  const result = libbpf().bpf_prog_test_run_opts(fd, new Uint8Array(options.buffer));
-  assertEquals(result, 0, `test run of ${frame.length} bytes`);
-  return [options.getUint32(TEST_RUN_OPTS_RESULT, true), options.getUint32(TEST_RUN_OPTS_DURATION, true)];
-}
-
 export async function decidesAlike(): Promise<void> {
   const { steering, rings, link } = await setUp("native");
   steering.match.replaceAll(MATCH);
   steering.pods.replaceAll(PODS);
   steering.update({ ...link, nat4: true, nat6: true });
-  const xdpContext = new DataView(new ArrayBuffer(XDP_MD_BYTES));
-  xdpContext.setUint32(XDP_MD_INGRESS_IFINDEX, link.index, true);
-  const skbContext = new DataView(new ArrayBuffer(SK_BUFF_BYTES));
-  skbContext.setUint32(SK_BUFF_IFINDEX, link.index, true);
   const xdpFd = steering.programFd("ku_xdp"), tcFd = steering.programFd("ku_tc");
 
   const byXdp = (frame: Uint8Array): boolean => {
-    xdpContext.setUint32(XDP_MD_DATA_END, frame.length, true);
-    const [verdict] = testRun(xdpFd, frame, new Uint8Array(xdpContext.buffer));
+    const { verdict } = runXdp(xdpFd, frame, link.index);
     assert(verdict === XDP_PASS || verdict === XDP_REDIRECT, `XDP verdict ${verdict}`);
     return verdict === XDP_REDIRECT;
   };
   const byTc = (frame: Uint8Array): boolean => {
     if (frame.length < SHORTEST_SKB) return byXdp(frame) && !isTagged(frame);
-    const [verdict] = testRun(tcFd, frame, new Uint8Array(skbContext.buffer));
+    const { verdict } = runTc(tcFd, frame, link.index);
     assert(verdict === TC_ACT_UNSPEC || verdict === TC_ACT_REDIRECT, `tc verdict ${verdict}`);
     return verdict === TC_ACT_REDIRECT;
   };
@@ -315,9 +273,8 @@ export async function decidesAlike(): Promise<void> {
   for (
     const [who, frame] of [["a bystander", toVip({ dst: FAR })], ["a pod's direct answer", direct]] as const
   ) {
-    xdpContext.setUint32(XDP_MD_DATA_END, frame.length, true);
-    const [, xdpNs] = testRun(xdpFd, frame, new Uint8Array(xdpContext.buffer), 200_000);
-    const [, tcNs] = testRun(tcFd, frame, new Uint8Array(skbContext.buffer), 200_000);
+    const { durationNs: xdpNs } = runXdp(xdpFd, frame, link.index, 200_000);
+    const { durationNs: tcNs } = runTc(tcFd, frame, link.index, 200_000);
     assert(xdpNs < 2000 && tcNs < 2000, `${who} costs ${xdpNs} ns in ku_xdp, ${tcNs} ns in ku_tc`);
     if (Deno.env.has("KU_VERBOSE")) console.log(`${who}: ku_xdp ${xdpNs} ns, ku_tc ${tcNs} ns`);
   }

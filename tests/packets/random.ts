@@ -24,6 +24,10 @@ export class Random {
     return Uint8Array.from({ length }, () => this.int32() & 0xff);
   }
 
+  pick<T>(list: readonly T[]): T {
+    return list[this.below(list.length)];
+  }
+
   /** Shuffles in place, and returns it. */
   shuffle<T>(list: T[]): T[] {
     for (let i = list.length - 1; i > 0; i--) {

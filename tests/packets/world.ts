@@ -8,6 +8,7 @@ import { Counters, NODE_COUNTERS, SERVICE_COUNTERS } from "../../mod/metrics/cou
 import { AdjacencyTable } from "../../mod/table/adjacency.ts";
 import { IF_PRESENT, InterfaceTable } from "../../mod/table/interface.ts";
 import { fillMaglev } from "../../mod/table/maglev.ts";
+import type { OffloadTable } from "../../mod/table/offload.ts";
 import { type MatchEntry, MatchTable } from "../../mod/table/match.ts";
 import { OverflowTable } from "../../mod/table/overflow.ts";
 import { POD_ACTIVE, POD_DRAINING, PodTable } from "../../mod/table/pod.ts";
@@ -105,14 +106,18 @@ export class World {
   /** The tables that run. */
   tables!: Tables;
 
-  constructor(spec: WorldSpec) {
+  /** `offload`, for a kernel or a test that looks at what is repeated, and the counters it adds to. */
+  constructor(spec: WorldSpec, offload: ((counters: Counters) => OffloadTable) | null = null) {
     this.spec = spec;
     this.memory = new Uint8Array(FRAME_BYTES * (spec.frames ?? 4));
     this.view = new DataView(this.memory.buffer);
     const pods = spec.services.reduce((sum, service) => sum + service.pods.length, 0);
     this.counters = Counters.create(spec.services.length + 8, pods + 64);
-    this.sessions4 = SessionTable.create(spec.buckets ?? 64, 1, SEED);
-    this.sessions6 = SessionTable.create(spec.buckets ?? 64, 4, SEED);
+    const flows = offload === null ? null : offload(this.counters);
+    const table = (addressWords: 1 | 4) =>
+      new SessionTable(SessionTable.create(spec.buckets ?? 64, addressWords, SEED).buffer, null, flows);
+    this.sessions4 = table(1);
+    this.sessions6 = table(4);
     this.processor = new Processor({
       frames: this.memory,
       counters: this.counters,
@@ -120,6 +125,7 @@ export class World {
       sessions6: this.sessions6,
       overflow4: this.overflow4,
       overflow6: this.overflow6,
+      offload: flows ?? undefined,
     });
     this.processor.now = 1000;
     this.publish();

@@ -1,0 +1,207 @@
+/**
+ * Which sessions the kernel repeats (ffi/bpf/flow.h), and what it tells about them.
+ *
+ * A session is given to the kernel at the first packet that shows it will have more: a TCP connection when it is established, anything
+ * else at its second packet. Both directions at once, and only if both leave by attached interfaces. It is taken back by a segment that
+ * moves the connection's state, by whatever frees it, and when its tables change.
+ *
+ * Rule: the worker stays the authority. A session in the kernel cannot expire here by itself (session_layout.ts isExpired): the kernel
+ * knows when its last packet was, and `followFlows` asks.
+ *
+ * @module
+ */
+
+import * as counters from "../metrics/counters.ts";
+import * as interfaces from "../table/interface.ts";
+import * as offloads from "../table/offload.ts";
+import type { OffloadTable } from "../table/offload.ts";
+import * as layout from "../table/offload_layout.ts";
+import * as pods from "../table/pod.ts";
+import * as services from "../table/service.ts";
+import type { SessionTable } from "../table/session.ts";
+import * as session from "../table/session.ts";
+import * as protocols from "../wire/protocol.ts";
+import type { Context } from "./context.ts";
+import * as mixed from "./mixed.ts";
+import * as hops from "./route.ts";
+import * as tcpStates from "./tcp_state.ts";
+
+// Own constants: see "Speed" in context.ts.
+const { IF_FLAGS, IF_STRIDE, IF_XDP_OUT } = interfaces;
+const { SCRATCH_FLAGS, SCRATCH_MACS, SCRATCH_MTU, SCRATCH_SLOT, SCRATCH_WAY_WORDS } = offloads;
+const {
+  SESSION_LAST_SEEN,
+  SESSION_NOTE,
+  SESSION_OFFLOAD,
+  SESSION_ORIGINAL,
+  SESSION_POD,
+  SESSION_SERVICE,
+  SESSION_STATE_ESTABLISHED,
+} = session;
+const { IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } = protocols;
+const { isMapped } = mixed;
+const { HOP_MACS, HOP_MTU, HOP_SLOT, hop4, hop6 } = hops;
+const { TCP_NOTE_FIN_ORIGINAL, TCP_NOTE_FIN_REPLY, TCP_NOTE_RESET } = tcpStates;
+
+const CLOSING_NOTES = TCP_NOTE_FIN_ORIGINAL | TCP_NOTE_FIN_REPLY | TCP_NOTE_RESET;
+/** A session that found no room, or whose way out is not open, is not tried again before. */
+const RETRY_SECONDS = 4;
+
+/** Has the kernel repeat the session from now on, if it is one to be repeated, and tried again by now. */
+export function offloadSession(c: Context, table: SessionTable, entry: number): void {
+  const { offload } = c;
+  const words = table.words;
+  if (offload === null || -words[entry + SESSION_OFFLOAD] > c.now) return;
+  if (!offload.isOn || !isRepeatable(table, entry)) return;
+  const flow = describeWays(c, offload, table, entry) ? offload.begin(table, entry) : -1;
+  words[entry + SESSION_OFFLOAD] = flow >= 0 ? flow + 1 : -(c.now + RETRY_SECONDS);
+}
+
+/** Has the worker get all packets of a session again that the kernel repeats. */
+export function withdrawSession(c: Context, table: SessionTable, entry: number): void {
+  const flow = table.words[entry + SESSION_OFFLOAD] - 1;
+  followFlow(c, c.offload!, table, entry, flow);
+  c.offload!.end(flow);
+  table.words[entry + SESSION_OFFLOAD] = 0;
+}
+
+/** See Processor.withdrawOffload. */
+export function withdrawAll(c: Context): void {
+  forEachFlow(c, (table, entry) => withdrawSession(c, table, entry));
+}
+
+/** See Processor.followOffload. */
+export function followFlows(c: Context, from: number, count: number): number {
+  const { offload } = c;
+  if (offload === null) return 0;
+  if (from === 0) offload.reclaim();
+  const end = Math.min(from + count, offload.capacity);
+  for (let flow = from; flow < end; flow++) {
+    const entry = offload.entryOf(flow);
+    if (entry < 0) continue;
+    const table = offload.isWide(flow) ? c.sessions6 : c.sessions4;
+    const timeout = table.timeouts[table.state(entry)];
+    offload.tell(flow);
+    offload.setTimeout(flow, timeout);
+    if (c.now - followFlow(c, offload, table, entry, flow) > timeout) withdrawSession(c, table, entry);
+  }
+  return end === offload.capacity ? 0 : end;
+}
+
+/** See Processor.reviseOffload. */
+export function reviseFlows(c: Context): void {
+  forEachFlow(c, (table, entry, offload, flow) => {
+    const agrees = stillServed(c, table, entry) && describeWays(c, offload, table, entry);
+    if (agrees && offload.leavesBy(flow)) return;
+    withdrawSession(c, table, entry);
+    if (!agrees) return;
+    const next = offload.begin(table, entry);
+    if (next >= 0) table.words[entry + SESSION_OFFLOAD] = next + 1;
+  });
+}
+
+/** A worker's counters, to which flows add what they have carried. */
+export class FlowCounters implements offloads.FlowCounter {
+  readonly #counters: counters.Counters;
+
+  constructor(of: counters.Counters) {
+    this.#counters = of;
+  }
+
+  countFlow(serviceId: number, podId: number, direction: number, packets: number, bytes: number): void {
+    const { service, pod } = this.#counters;
+    const ofService = serviceId * counters.SERVICE_COUNTERS;
+    const ofPod = podId * counters.POD_COUNTERS;
+    const reply = direction === 1;
+    service[ofService + (reply ? counters.SERVICE_REPLY_PACKETS : counters.SERVICE_NEXT_PACKET)] += packets;
+    service[ofService + (reply ? counters.SERVICE_REPLY_BYTES : counters.SERVICE_BYTES)] += bytes;
+    pod[ofPod + (reply ? counters.POD_REPLY_PACKETS : counters.POD_PACKETS)] += packets;
+    pod[ofPod + (reply ? counters.POD_REPLY_BYTES : counters.POD_BYTES)] += bytes;
+  }
+}
+
+/** Calls `visit` for every session that the kernel repeats; it may withdraw the one it is given. */
+function forEachFlow(
+  c: Context,
+  visit: (table: SessionTable, entry: number, offload: OffloadTable, flow: number) => void,
+): void {
+  const { offload } = c;
+  if (offload === null || offload.used === 0) return;
+  for (let flow = 0; flow < offload.capacity; flow++) {
+    const entry = offload.entryOf(flow);
+    if (entry >= 0) visit(offload.isWide(flow) ? c.sessions6 : c.sessions4, entry, offload, flow);
+  }
+}
+
+/** Brings the session's last-seen second and the flow's together; returns it. */
+function followFlow(
+  c: Context,
+  offload: OffloadTable,
+  table: SessionTable,
+  entry: number,
+  flow: number,
+): number {
+  const at = entry + SESSION_LAST_SEEN;
+  const kernels = Math.min(offload.lastSeen(flow), c.now);
+  if (table.words[at] < kernels) table.words[at] = kernels;
+  else if (table.words[at] > kernels) offload.setLastSeen(flow, table.words[at]);
+  return table.words[at];
+}
+
+/** Whether the kernel can repeat such a session: what it does is a new tuple of the same family, and SCTP's checksum covers ports. */
+function isRepeatable(table: SessionTable, entry: number): boolean {
+  const { words, addressWords } = table;
+  const original = entry + SESSION_ORIGINAL;
+  const reply = entry + table.replyAt;
+  if (
+    addressWords === 4 &&
+    (isMapped(words, original) || isMapped(words, original + 4) || isMapped(words, reply))
+  ) return false;
+  const protocol = table.protocol(entry);
+  if (protocol === IP_PROTOCOL_UDP) return true;
+  if (protocol === IP_PROTOCOL_TCP) {
+    return table.state(entry) === SESSION_STATE_ESTABLISHED &&
+      (words[entry + SESSION_NOTE] & CLOSING_NOTES) === 0;
+  }
+  const ports = words[original + 2 * addressWords];
+  return protocol === IP_PROTOCOL_SCTP &&
+    words[reply + 2 * addressWords] === ((ports << 16) | (ports >>> 16));
+}
+
+/** Whether its service is there, and its pod too; a connection may outlive a removed pod, as it does in the worker. */
+function stillServed(c: Context, table: SessionTable, entry: number): boolean {
+  const service = table.words[entry + SESSION_SERVICE] * services.SERVICE_STRIDE;
+  if ((c.services[service + services.SERVICE_FLAGS] & services.SERVICE_IN_USE) === 0) return false;
+  if (table.protocol(entry) === IP_PROTOCOL_TCP) return true;
+  const flags = c.pods[table.words[entry + SESSION_POD] * pods.POD_STRIDE + pods.POD_FLAGS];
+  return (flags & (pods.POD_ACTIVE | pods.POD_DRAINING)) !== 0;
+}
+
+/** Fills in the ways out of both directions; false when one is not open. */
+function describeWays(c: Context, offload: OffloadTable, table: SessionTable, entry: number): boolean {
+  return describeWay(c, offload, table, entry + table.replyAt, 0) &&
+    describeWay(c, offload, table, entry + SESSION_ORIGINAL, SCRATCH_WAY_WORDS);
+}
+
+/** The way to the source of the tuple at `tupleAt`. */
+function describeWay(
+  c: Context,
+  offload: OffloadTable,
+  table: SessionTable,
+  tupleAt: number,
+  at: number,
+): boolean {
+  const four = table.addressWords === 1;
+  const rows = four ? c.hops4 : c.hops6;
+  const hop = four ? hop4(c, table.words[tupleAt]) : hop6(c, table.words, tupleAt);
+  const slot = rows[hop + HOP_SLOT];
+  if (slot <= 0) return false; // by ku0 the kernel's own routes would be asked again
+  const { ways } = offload;
+  ways[at + SCRATCH_SLOT] = slot;
+  ways[at + SCRATCH_FLAGS] = (c.interfaces[slot * IF_STRIDE + IF_FLAGS] & IF_XDP_OUT) !== 0
+    ? layout.WAY_XDP
+    : 0;
+  ways[at + SCRATCH_MTU] = rows[hop + HOP_MTU];
+  for (let i = 0; i < 3; i++) ways[at + SCRATCH_MACS + i] = rows[hop + HOP_MACS + i];
+  return true;
+}

@@ -1,0 +1,96 @@
+/**
+ * The maps of the steering programs by which they repeat sessions: memory that workers write (mod/table/offload.ts), the interfaces
+ * that flows leave by, and why packets were left to the rings.
+ *
+ * References: ffi/bpf/maps.h; kernel/bpf/devmap.c.
+ *
+ * @module
+ */
+
+import type { Mapping } from "../../ffi/memory.ts";
+import type { BpfMap } from "./bpf_map.ts";
+import type { BpfObject } from "./bpf_object.ts";
+
+/** Sessions there is room for, unless another number is configured: 18 MiB. */
+export const DEFAULT_OFFLOAD_SESSIONS = 65_536;
+// ffi/bpf/maps.h
+const FLOW_BYTES = 256;
+const BUCKET_BYTES = 32;
+const FLOW_CONF_BYTES = 128;
+
+/** Why a packet of a service went to the ring, in the order of maps.h's `enum ku_miss`. */
+export const MISS_REASONS = [
+  "unknown",
+  "unusual",
+  "flags",
+  "expired",
+  "ttl",
+  "tooBig",
+  "noWay",
+  "checksum",
+] as const;
+
+/** A reason as JSON and metrics call it. */
+export type MissReason = typeof MISS_REASONS[number];
+
+/** Entries of the maps whose size depends on how many sessions are to be repeated. */
+export function offloadEntries(sessions: number): Record<string, number> {
+  return { ku_flows: sessions, ku_flow_index: bucketsFor(sessions) };
+}
+
+/** A power of two, at least as many as sessions: mod/table/offload_layout.ts says the same. */
+function bucketsFor(sessions: number): number {
+  return 2 ** Math.ceil(Math.log2(sessions));
+}
+
+export class OffloadMaps {
+  /** Sessions there is room for. */
+  readonly sessions: number;
+  /** The shared memory; all zero at first. Gone after `unmap`. */
+  readonly conf: Mapping;
+  readonly index: Mapping;
+  readonly flows: Mapping;
+  readonly #ways: readonly BpfMap[];
+  readonly #misses: BpfMap;
+
+  constructor(object: BpfObject, sessions: number) {
+    this.sessions = sessions;
+    this.conf = object.map("ku_flow_conf", 4, FLOW_CONF_BYTES).mapValues(1);
+    this.index = object.map("ku_flow_index", 4, BUCKET_BYTES).mapValues(bucketsFor(sessions));
+    this.flows = object.map("ku_flows", 4, FLOW_BYTES).mapValues(sessions);
+    this.#ways = ["ku_ways", "ku_ways_tc"].map((name) => object.map(name, 4, 4));
+    this.#misses = object.map("ku_flow_misses", 4, 8);
+  }
+
+  /** Flows may leave by `slot` from now on. */
+  setWay(slot: number, interfaceIndex: number): void {
+    for (const map of this.#ways) map.update(word(slot), word(interfaceIndex));
+  }
+
+  /** Not any more. */
+  clearWay(slot: number): void {
+    for (const map of this.#ways) map.delete(word(slot));
+  }
+
+  /** Packets of services left to the rings, by reason, all CPUs. */
+  misses(): Record<MissReason, number> {
+    const counts = MISS_REASONS.map((_, index) => {
+      const values = this.#misses.lookupAll(word(index));
+      return values.reduce((sum, value) => sum + Number(value), 0);
+    });
+    return Object.fromEntries(MISS_REASONS.map((reason, i) => [reason, counts[i]])) as Record<
+      MissReason,
+      number
+    >;
+  }
+
+  unmap(): void {
+    this.conf.unmap();
+    this.index.unmap();
+    this.flows.unmap();
+  }
+}
+
+function word(value: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}

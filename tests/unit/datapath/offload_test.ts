@@ -1,0 +1,179 @@
+/** Which sessions the kernel is given, when they come back, and what it is believed about them; in both families. */
+
+import { assert, assertEquals } from "@std/assert";
+import { FlowCounters } from "../../../mod/datapath/offload.ts";
+import { POD_PACKETS, SERVICE_NEXT_PACKET } from "../../../mod/metrics/counters.ts";
+import { OffloadTable, prepareOffload, setOffloadEpoch } from "../../../mod/table/offload.ts";
+import * as layout from "../../../mod/table/offload_layout.ts";
+import { buildFrame, type Segment, tcp, udp } from "../../packets/builder.ts";
+import { FAMILIES, type Family, nodeSpec, PODS, SERVICE_VIP80, UPLINK } from "../../packets/node.ts";
+import { World } from "../../packets/world.ts";
+
+const SYN = 2, ACK = 16, FIN = 1, RST = 4;
+const CLIENT_PORT = 40000;
+
+/** The node with memory that a kernel would repeat from; tests stand in for the kernel. */
+class Node {
+  readonly memory = {
+    conf: new Int32Array(layout.OFFLOAD_CONF_WORDS),
+    index: new Int32Array(64 * layout.OFFLOAD_BUCKET_WORDS),
+    flows: new Int32Array(64 * layout.FLOW_WORDS),
+  };
+  offload!: OffloadTable;
+  readonly world: World;
+
+  constructor(readonly family: Family) {
+    prepareOffload(this.memory, Uint32Array.of(1, 2, 3, 4));
+    setOffloadEpoch(this.memory, 1);
+    this.world = new World(nodeSpec(family), (counters) => {
+      this.offload = new OffloadTable(this.memory, 0, 64, 0, new FlowCounters(counters));
+      return this.offload;
+    });
+    this.world.processor.now = 1000;
+  }
+
+  request(segment: Segment, dst = this.family.vip): void {
+    this.world.run(buildFrame({ src: this.family.client, dst }, segment), UPLINK);
+  }
+
+  answer(segment: Segment): void {
+    this.world.run(buildFrame({ src: this.family.pod, dst: this.family.client }, segment), PODS);
+  }
+
+  connect(): void {
+    this.segment(SYN);
+    this.reply(SYN | ACK);
+    this.segment(ACK);
+  }
+
+  segment(flags: number): void {
+    this.request(tcp({ srcPort: CLIENT_PORT, dstPort: 80, flags }));
+  }
+
+  reply(flags: number): void {
+    this.answer(tcp({ srcPort: 8080, dstPort: CLIENT_PORT, flags }));
+  }
+
+  datagram(): void {
+    this.request(udp({ srcPort: CLIENT_PORT, dstPort: 53 }));
+  }
+
+  /** As a program does it. */
+  carry(flow: number, second: number): void {
+    this.memory.flows[flow * layout.FLOW_WORDS + layout.FLOW_WAYS]++;
+    this.offload.setLastSeen(flow, second);
+  }
+
+  get flow(): number {
+    for (let flow = 0; flow < this.offload.capacity; flow++) if (this.offload.entryOf(flow) >= 0) return flow;
+    return -1;
+  }
+}
+
+for (const family of FAMILIES) {
+  const test = (name: string, run: (node: Node) => void) =>
+    Deno.test(`${family.name}: ${name}`, () => run(new Node(family)));
+
+  test("a TCP connection is repeated once it is established, and not before", (node) => {
+    node.segment(SYN);
+    node.reply(SYN | ACK);
+    assertEquals(node.offload.used, 0);
+    node.segment(ACK);
+    assertEquals(node.offload.used, 1);
+  });
+
+  test("FIN and RST take a connection back, and one that goes on after a forged RST is repeated again", (node) => {
+    node.connect();
+    node.segment(RST);
+    assertEquals(node.offload.used, 0);
+    node.segment(ACK);
+    assertEquals(node.offload.used, 1);
+    node.reply(FIN | ACK);
+    assertEquals(node.offload.used, 0);
+    node.segment(ACK);
+    assertEquals(node.offload.used, 0, "half closed");
+  });
+
+  test("a datagram alone is not repeated, a second one makes it so", (node) => {
+    node.datagram();
+    assertEquals(node.offload.used, 0);
+    node.datagram();
+    assertEquals(node.offload.used, 1);
+  });
+
+  test("what cannot leave both ways is not tried at every packet", (node) => {
+    for (let i = 0; i < 5; i++) {
+      node.request(udp({ srcPort: CLIENT_PORT, dstPort: 80 }), family.vipUnattached);
+    }
+    assertEquals([node.offload.used, node.offload.begun], [0, 0]);
+  });
+
+  test("the kernel's packets keep a session alive, and its silence ends it", (node) => {
+    node.datagram();
+    node.datagram();
+    const { processor } = node.world;
+    node.carry(node.flow, 1030);
+    processor.now = 1060;
+    processor.followOffload(0, 64);
+    assertEquals(node.offload.used, 1);
+    processor.now = 1071;
+    processor.followOffload(0, 64);
+    assertEquals(node.offload.used, 0);
+    const table = family.ip === 4 ? node.world.sessions4 : node.world.sessions6;
+    let live = 0;
+    table.forEach(1071, () => live++);
+    assertEquals(live, 0);
+  });
+
+  test("what the kernel carried is counted with the rest, exactly, and ends with the session", (node) => {
+    node.connect();
+    const { processor, counters } = node.world;
+    node.carry(node.flow, 1000);
+    processor.followOffload(0, 64);
+    node.carry(node.flow, 1000);
+    node.segment(RST);
+    // SYN began it; ACK and RST came to the worker.
+    assertEquals(node.world.serviceCount(SERVICE_VIP80, SERVICE_NEXT_PACKET), 2 + 2);
+    assertEquals(counters.pod[POD_PACKETS], 3 + 2);
+  });
+
+  test("a removed pod's datagrams come back to the worker, its connections go on", (node) => {
+    node.connect();
+    node.datagram();
+    node.datagram();
+    assertEquals(node.offload.used, 2);
+    for (const service of node.world.spec.services) for (const pod of service.pods) pod.removed = true;
+    node.world.publish();
+    node.world.processor.reviseOffload();
+    assertEquals(node.offload.used, 1);
+  });
+
+  test("another neighbor, MTU or interface is another flow at once; none open, none", (node) => {
+    node.datagram();
+    node.datagram();
+    const first = node.flow;
+    const route = node.world.spec.routes.find(({ prefix }) => prefix.startsWith(family.pod))!;
+    node.world.processor.reviseOffload();
+    assertEquals(node.flow, first, "nothing has changed");
+    route.neighbor = 7;
+    node.world.publish();
+    node.world.processor.reviseOffload();
+    assert(node.flow !== first && node.offload.used === 1);
+    const way = node.flow * layout.FLOW_WORDS + layout.FLOW_WAYS;
+    const macs = new Uint8Array(node.memory.flows.buffer, 4 * (way + layout.WAY_MACS), 12);
+    assertEquals([...macs], [2, 0, 0, 1, PODS, 7, 2, 0, 0, 0, PODS, 1]);
+    route.neighbor = null;
+    node.world.publish();
+    node.world.processor.reviseOffload();
+    assertEquals(node.offload.used, 0);
+  });
+
+  test("switched off, sessions are taken back and none is given", (node) => {
+    node.connect();
+    setOffloadEpoch(node.memory, 0);
+    node.world.processor.withdrawOffload();
+    node.datagram();
+    node.datagram();
+    assertEquals(node.offload.used, 0);
+  });
+}

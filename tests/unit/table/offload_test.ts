@@ -1,0 +1,124 @@
+/** Flows in shared memory against a model of what is repeated, read as the steering programs read them. */
+
+import { assert, assertEquals } from "@std/assert";
+import { keyedHash4 } from "../../../mod/table/hash.ts";
+import {
+  type OffloadMemory,
+  OffloadTable,
+  prepareOffload,
+  setOffloadEpoch,
+} from "../../../mod/table/offload.ts";
+import * as layout from "../../../mod/table/offload_layout.ts";
+import { SESSION_ORIGINAL, SESSION_REPLY4, SessionTable } from "../../../mod/table/session.ts";
+import { property } from "../../packets/random.ts";
+
+const SEED = Uint32Array.of(5, 6, 7, 8);
+const UDP = 17;
+
+function memoryFor(sessions: number): OffloadMemory {
+  const memory = {
+    conf: new Int32Array(layout.OFFLOAD_CONF_WORDS),
+    index: new Int32Array(layout.offloadBucketsFor(sessions) * layout.OFFLOAD_BUCKET_WORDS),
+    flows: new Int32Array(sessions * layout.FLOW_WORDS),
+  };
+  prepareOffload(memory, SEED);
+  return memory;
+}
+
+/** Adds up what it is told. */
+class Sum {
+  packets = 0;
+  bytes = 0;
+  countFlow(_service: number, _pod: number, _direction: number, packets: number, bytes: number): void {
+    this.packets += packets;
+    this.bytes += bytes;
+  }
+}
+
+function insert(table: SessionTable, source: number, ports: number): number {
+  table.key.set([source, 0x0a600001, ports]);
+  table.replyKey.set([0x0af40005, source, (8080 << 16) | (ports >>> 16)]);
+  return table.insert(UDP, 100);
+}
+
+/** What the programs do with a tuple (ffi/bpf/flow.h): number of the flow and direction, or -1. */
+function find({ conf, index, flows }: OffloadMemory, table: SessionTable, entry: number, at: number): number {
+  const [source, destination, ports] = table.words.subarray(entry + at);
+  const hash = keyedHash4(conf, layout.OFFLOAD_CONF_KEY, UDP, source, destination, ports);
+  const bucket = (hash & conf[layout.OFFLOAD_CONF_MASK]) * layout.OFFLOAD_BUCKET_WORDS;
+  const words = [...index.subarray(bucket, bucket + layout.OFFLOAD_BUCKET_WORDS)];
+  const same = words.filter((word) => word !== 0 && ((word ^ hash) & layout.OFFLOAD_TAG) === 0);
+  assert(same.length <= 1, "a tag only once a bucket");
+  if (same.length === 0) return -1;
+  const number = (same[0] & ~layout.OFFLOAD_TAG) - 1;
+  return flows[(number >> 1) * layout.FLOW_WORDS] === conf[layout.OFFLOAD_CONF_EPOCH] ? number : -1;
+}
+
+Deno.test("OffloadTable agrees with a model of what is repeated, over random beginnings and ends", () =>
+  property((random) => {
+    const memory = memoryFor(64);
+    const sum = new Sum();
+    const offload = new OffloadTable(memory, 16, 48, 3, sum);
+    const table = new SessionTable(SessionTable.create(64, 1, SEED).buffer);
+    const model = new Map<number, number>();
+    let carried = 0, ended = 0;
+    setOffloadEpoch(memory, 9);
+    for (let round = 0; round < 20_000; round++) {
+      offload.now = 100 + Math.floor(round / 40);
+      offload.reclaim();
+      if (random.below(2) === 0) {
+        const entry = insert(table, random.int32(), random.int32());
+        if (entry < 0) continue;
+        const flow = offload.begin(table, entry);
+        if (flow < 0) table.remove(entry);
+        else model.set(flow, entry);
+        continue;
+      }
+      const [flow, entry] = random.pick([...model.entries(), [-1, -1]]);
+      if (flow < 0) continue;
+      const way = (16 + flow) * layout.FLOW_WORDS + layout.FLOW_WAYS;
+      memory.flows[way + layout.WAY_PACKETS]++;
+      carried++;
+      offload.end(flow);
+      ended++;
+      assertEquals(find(memory, table, entry, SESSION_ORIGINAL), -1);
+      table.remove(entry);
+      model.delete(flow);
+      if (round % 100 !== 0) continue;
+      for (const [each, of] of model) {
+        assertEquals(offload.entryOf(each), of);
+        assertEquals(find(memory, table, of, SESSION_ORIGINAL), 2 * (16 + each));
+        assertEquals(find(memory, table, of, SESSION_REPLY4), 2 * (16 + each) + 1);
+      }
+      assertEquals(offload.used, model.size);
+    }
+    assert(ended > 500, `${ended} ended`);
+    assertEquals(sum.packets, carried);
+    assert(memory.flows.subarray(0, 16 * layout.FLOW_WORDS).every((word) => word === 0), "others' flows");
+  }));
+
+Deno.test("OffloadTable uses a flow's place again only after it has rested, and counts what came late", () => {
+  const memory = memoryFor(1);
+  const sum = new Sum();
+  const offload = new OffloadTable(memory, 0, 1, 0, sum);
+  const table = new SessionTable(SessionTable.create(4, 1, SEED).buffer);
+  const first = insert(table, 1, 1), second = insert(table, 2, 2);
+  assertEquals(offload.begin(table, first), -1, "nothing is repeated before there is an epoch");
+  setOffloadEpoch(memory, 1);
+  offload.now = 50;
+  assertEquals(offload.begin(table, first), 0);
+  assertEquals(offload.begin(table, second), -1, "full");
+  memory.flows[layout.FLOW_WAYS + layout.WAY_PACKETS] = 3;
+  memory.flows[layout.FLOW_WAYS + layout.WAY_BYTES + 1] = 1; // 2^32
+  offload.end(0);
+  assertEquals([sum.packets, sum.bytes], [3, 2 ** 32]);
+  memory.flows[layout.FLOW_WAYS + layout.WAY_PACKETS] = 4;
+  offload.now = 51;
+  offload.reclaim();
+  assertEquals(offload.begin(table, second), -1, "it rests");
+  offload.now = 52;
+  offload.reclaim();
+  assertEquals(sum.packets, 4, "a program that had found it counted once more");
+  assertEquals(offload.begin(table, second), 0);
+  assertEquals(offload.carried(0, 0, 0), 0, "a new flow begins at nothing");
+});
