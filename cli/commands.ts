@@ -12,6 +12,7 @@ export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>(
   ["set", () => import("./set.ts")],
   ["flush", () => import("./flush.ts")],
   ["show", () => import("./show.ts")],
+  ["sessions", () => import("./sessions.ts")],
   ["clear", () => import("./clear.ts")],
   ["exec", () => import("./exec.ts")],
   ["completion", () => import("./completion.ts")],

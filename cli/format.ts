@@ -15,7 +15,7 @@ import type {
   ShowVip,
   ShowVipVerbose,
 } from "../mod/control/protocol.ts";
-import { table } from "./table.ts";
+import { type Column, table } from "./table.ts";
 
 /** `ku show`. */
 export function formatKu(ku: ShowKu): string {
@@ -104,28 +104,26 @@ export function formatNodeCounters(counters: readonly ShowNodeCounter[], verbose
   );
 }
 
+export const SESSION_COLUMNS: readonly Column[] = [
+  { title: "Worker", right: true },
+  { title: "Protocol" },
+  { title: "Client" },
+  { title: "VIP" },
+  { title: "Pod" },
+  { title: "State" },
+  { title: "Idle", right: true },
+];
+
+/** A session's cells under SESSION_COLUMNS. */
+export function sessionCells(
+  { worker, protocol, client, vip, pod, state, idleSeconds }: ShowSession,
+): string[] {
+  return [String(worker), protocol, client, vip, pod, state, `${idleSeconds}s`];
+}
+
 /** `ku show sessions`. */
 export function formatSessions(sessions: readonly ShowSession[]): string {
-  return table(
-    [
-      { title: "Worker", right: true },
-      { title: "Protocol" },
-      { title: "Client" },
-      { title: "VIP" },
-      { title: "Pod" },
-      { title: "State" },
-      { title: "Idle", right: true },
-    ],
-    sessions.map((session) => [
-      String(session.worker),
-      session.protocol,
-      session.client,
-      session.vip,
-      session.pod,
-      session.state,
-      `${session.idleSeconds}s`,
-    ]),
-  );
+  return table(SESSION_COLUMNS, sessions.map(sessionCells));
 }
 
 /** `ku show interface`. */

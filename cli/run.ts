@@ -2,7 +2,7 @@
 
 import { ConfigError } from "../mod/config/model.ts";
 import { checkInterfaceName, checkListenAddress, checkRange, checkWord } from "../mod/config/rules.ts";
-import { LOG_LEVELS, type RunOptions } from "../mod/config/run_options.ts";
+import { LOG_FORMATS, LOG_LEVELS, type RunOptions } from "../mod/config/run_options.ts";
 import { optionsOrHelp } from "./client.ts";
 import type { Description } from "./spec.ts";
 import { WordReader } from "./words.ts";
@@ -36,11 +36,20 @@ export const description: Description = {
       repeated: true,
       help: "Attach this interface, mode auto.",
     },
-    { words: ["--metrics"], value: { name: "ADDR:PORT" }, help: "Serve Prometheus metrics there." },
+    {
+      words: ["--metrics"],
+      value: { name: "ADDR:PORT" },
+      help: "Serve metrics for Prometheus there at /metrics, and /healthz and /readyz.",
+    },
     {
       words: ["--log-level"],
       value: { name: "L", choices: LOG_LEVELS },
       help: "What is logged at least: error, warn, info (default) or debug.",
+    },
+    {
+      words: ["--log-format"],
+      value: { name: "text|json", choices: LOG_FORMATS },
+      help: "A line of text (default) or a JSON object for each event, on standard error.",
     },
   ],
   local: true,
@@ -63,6 +72,7 @@ export function parse(args: readonly string[]): RunOptions | null {
     socket: given.socket,
     interfaces: (given.values.get("interface") ?? []).map(checkInterfaceName),
     logLevel: checkWord("log-level", value("log-level") ?? "info", LOG_LEVELS),
+    logFormat: checkWord("log-format", value("log-format") ?? "text", LOG_FORMATS),
   };
   const config = value("config");
   const workers = value("workers");

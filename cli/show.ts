@@ -36,11 +36,14 @@ export const description: Description = {
     { lead: ["sessions"], args: [], help: "Live sessions." },
     { lead: ["interface"], args: [], help: "Attached interfaces, their mode and why." },
   ],
-  options: [{ words: ["--json"], help: "The same as JSON." }],
+  options: [
+    { words: ["--json"], help: "The same as JSON; with --watch, one line each time." },
+    { words: ["--watch"], help: "Again every second, until Ctrl-C; on a terminal in place." },
+  ],
   examples: [
     { line: "ku show" },
     { line: "ku show ku vip verbose" },
-    { line: "ku show node counters" },
+    { line: "ku show node counters --watch" },
     { line: `ku show sessions --json | jq '.[] | select(.protocol == "udp")'` },
   ],
 };
@@ -119,8 +122,36 @@ export async function run(args: string[]): Promise<void> {
   const request = parse(options.words, options.flags.has("json"));
   const connection = await DaemonConnection.connect(options.socket);
   try {
-    print(await ask(connection, request));
+    if (options.flags.has("watch")) await watch(connection, request);
+    else print(await ask(connection, request));
   } finally {
     connection.close();
   }
+}
+
+const WATCH_MS = 1000;
+
+/** Until somebody ends it. A terminal shows the newest in place, anything else gets one after the other. */
+async function watch(connection: DaemonConnection, request: ShowRequest): Promise<void> {
+  const inPlace = Deno.stdout.isTerminal();
+  for (let first = true;; first = false) {
+    const text = await askCompactly(connection, request);
+    if (inPlace) print(screenful(text));
+    else print(first || request.json ? text : `\n${text}`);
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+  }
+}
+
+async function askCompactly(connection: DaemonConnection, request: ShowRequest): Promise<string> {
+  if (!request.json) return await ask(connection, request);
+  return JSON.stringify(await connection.call(request.query.method, request.query.params)) + "\n";
+}
+
+/** As much of `text` as the terminal has lines, written over what is there. ECMA-48: CUP, EL, ED. */
+function screenful(text: string): string {
+  const { rows, columns } = Deno.consoleSize();
+  const lines = text.trimEnd().split("\n").slice(0, Math.max(1, rows - 1)).map((line) =>
+    line.slice(0, columns)
+  );
+  return `\x1b[H${lines.map((line) => `${line}\x1b[K\n`).join("")}\x1b[J`;
 }

@@ -27,6 +27,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "nftables": "the kernel's own DNAT beside ku, in the tests",
   "util-linux": "nsenter and unshare",
   "python3": "small servers with options the others lack, pseudo-terminals",
+  "prometheus": "promtool, which checks the metrics and the dashboard's queries",
   "mandoc": "checks the man page",
   "groff": "checks the man page",
   "man-db": "shows it",
@@ -40,7 +41,10 @@ const POLICY_FILE = "/usr/sbin/policy-rc.d";
 const POLICY = "#!/bin/sh\n# Written by ku's build while it installs packages: start no service.\nexit 101\n";
 
 /** Units of the packages above that must not start with the machine, when it was us who installed them. */
-const UNITS_TO_MASK: Readonly<Record<string, string>> = { "nginx-light": "nginx.service" };
+const UNITS_TO_MASK: Readonly<Record<string, string>> = {
+  "nginx-light": "nginx.service",
+  "prometheus": "prometheus.service",
+};
 
 /** Installs what is missing of PACKAGES. Throws StepError, without root before anything is changed. */
 export async function installPackages(): Promise<void> {

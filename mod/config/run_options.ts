@@ -6,6 +6,9 @@
 export type LogLevel = "error" | "warn" | "info" | "debug";
 export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
 
+export type LogFormat = "text" | "json";
+export const LOG_FORMATS: readonly LogFormat[] = ["text", "json"];
+
 export interface RunOptions {
   /** Path of the configuration file, absent: start empty. */
   config?: string;
@@ -18,4 +21,5 @@ export interface RunOptions {
   /** "address:port" or "[v6]:port" to serve metrics on. */
   metrics?: string;
   logLevel: LogLevel;
+  logFormat: LogFormat;
 }

@@ -39,7 +39,7 @@ const MEMORY = { frameCount: 16_384, frameBytes: 4096, ringSize: 2048 };
 
 /** Runs until a signal ends it. Throws ConfigError, with everything undone, when it cannot start. */
 export async function runDaemon(options: RunOptions): Promise<void> {
-  const log = new Log(options.logLevel);
+  const log = new Log(options.logLevel, options.logFormat);
   const daemon = new Daemon(options, log);
   const stopped = stopSignal();
   try {

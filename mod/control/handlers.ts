@@ -17,10 +17,10 @@ import {
   showKu,
   showNodeCounters,
   type ShowParts,
-  showSessions,
   showVips,
   showVipsVerbose,
 } from "./shows.ts";
+import { listSessions, showSessions } from "./session_list.ts";
 
 type Handlers = { [M in Method]: (params: unknown) => Promise<Methods[M]["result"]> | Methods[M]["result"] };
 
@@ -46,6 +46,7 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
     showVip: (params) => isVerbose(params) ? showVipsVerbose(parts) : showVips(parts),
     showNodeCounters: () => showNodeCounters(parts),
     showSessions: () => showSessions(parts),
+    listSessions: (params) => listSessions(parts.sessions, params),
     showInterface: () => showInterfaces(parts),
     version: showVersion,
   };

@@ -1,6 +1,6 @@
 /**
  * What the daemon's socket speaks: JSON-RPC 2.0, one object (or one batch array) per line, UTF-8, LF.
- * This file is types and numbers only, so that both sides load it for free.
+ * This file is types and constants only, so that both sides load it for free.
  *
  * Rule: the result of a `show…` method is exactly what `ku show … --json` prints. Keys are camelCase,
  * strings are words of the command line ("tcp", "nat44"), "no protocol" and "no port" are null.
@@ -108,6 +108,8 @@ export interface ShowPod {
   /** Live sessions, all workers. */
   sessions: number;
   state: PodState;
+  /** Sessions started, since ever. */
+  newSessions: number;
   packets: number;
   bytes: number;
   replyPackets: number;
@@ -135,6 +137,27 @@ export interface ShowSession {
   idleSeconds: number;
   /** Seconds of silence after which it goes. */
   timeoutSeconds: number;
+}
+
+/** Words of `ShowSession.state`. */
+export const SESSION_STATES = ["transitory", "established", "closing", "active"] as const;
+
+/** `ku sessions`: filters, all of which a session must pass, and where to go on. */
+export interface SessionQuery {
+  /** An address, a prefix, or "address:port". */
+  client?: string;
+  vip?: string;
+  pod?: string;
+  protocol?: string;
+  state?: string;
+  /** `next` of the page before; absent: from the start. */
+  cursor?: number;
+}
+
+/** A part of the sessions. `next` null: the last one. It may be empty although more follow. */
+export interface SessionPage {
+  sessions: ShowSession[];
+  next: number | null;
 }
 
 /** One attached interface. */
@@ -200,6 +223,7 @@ export interface Methods {
   showVip: { params: { verbose: boolean }; result: ShowVip[] | ShowVipVerbose[] };
   showNodeCounters: { params: NoParams; result: ShowNodeCounter[] };
   showSessions: { params: NoParams; result: ShowSession[] };
+  listSessions: { params: SessionQuery; result: SessionPage };
   showInterface: { params: NoParams; result: ShowInterface[] };
   version: { params: NoParams; result: ShowVersion };
 }

@@ -5,22 +5,13 @@
  * @module
  */
 
-import { formatAddress } from "../config/address.ts";
 import type { ConfigState } from "../config/state.ts";
 import { VERSION } from "../config/version.ts";
 import * as counters from "../metrics/counters.ts";
 import { nowSeconds } from "../worker/clock.ts";
-import { SESSION_LAST_SEEN, SESSION_ORIGINAL, SESSION_POD, type SessionTable } from "../table/session.ts";
+import { SESSION_POD, type SessionTable } from "../table/session.ts";
 import type { Attachments } from "./attachments.ts";
-import type {
-  ShowInterface,
-  ShowKu,
-  ShowNodeCounter,
-  ShowPod,
-  ShowSession,
-  ShowVip,
-  ShowVipVerbose,
-} from "./protocol.ts";
+import type { ShowInterface, ShowKu, ShowNodeCounter, ShowPod, ShowVip, ShowVipVerbose } from "./protocol.ts";
 import type { Publisher } from "./publisher.ts";
 import type { PodRecord, ServiceRecord, ServiceTables } from "./service_tables.ts";
 import type { SessionMemory } from "./session_memory.ts";
@@ -35,10 +26,6 @@ export interface ShowParts {
   workers: readonly WorkerHandle[];
   startedSeconds: number;
 }
-
-const PROTOCOL_WORDS: Record<number, string> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp" };
-const TCP = 6;
-const TCP_STATES = ["transitory", "transitory", "established", "closing"];
 
 export function showKu(parts: ShowParts): ShowKu {
   const { state, workers, sessions } = parts;
@@ -70,6 +57,14 @@ export function showKu(parts: ShowParts): ShowKu {
 function memoryBytes({ workers, sessions, publisher }: ShowParts): number {
   const ofWorkers = workers.reduce((sum, worker) => sum + worker.memoryBytes, 0);
   return ofWorkers + sessions.bytes + publisher.bytes;
+}
+
+/** Live sessions of every table, and how many fit. */
+export function sessionLoads({ sessions }: Pick<ShowParts, "sessions">) {
+  const now = nowSeconds();
+  return ([["ip4", sessions.four], ["ip6", sessions.six]] as const).flatMap(([family, tables]) =>
+    tables.map((table, worker) => ({ worker, family, used: live(table, now), capacity: table.capacity }))
+  );
 }
 
 function live(table: SessionTable, now: number): number {
@@ -115,6 +110,7 @@ function podsOf(parts: ShowParts, record: ServiceRecord, sessions: Map<number, n
     buckets: pod.slots,
     sessions: sessions.get(pod.id) ?? 0,
     state: stateOf(pod),
+    newSessions: ofPod(parts, pod.id, counters.POD_FIRST_PACKET),
     packets: ofPod(parts, pod.id, counters.POD_PACKETS),
     bytes: ofPod(parts, pod.id, counters.POD_BYTES),
     replyPackets: ofPod(parts, pod.id, counters.POD_REPLY_PACKETS),
@@ -194,50 +190,4 @@ export function showInterfaces({ attachments, workers }: ShowParts): ShowInterfa
 
 function macText(mac: Uint8Array): string {
   return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-}
-
-export function showSessions({ sessions }: ShowParts): ShowSession[] {
-  const now = nowSeconds();
-  const shown: ShowSession[] = [];
-  sessions.four.forEach((table, worker) => listSessions(table, worker, now, shown));
-  sessions.six.forEach((table, worker) => listSessions(table, worker, now, shown));
-  return shown;
-}
-
-function listSessions(table: SessionTable, worker: number, now: number, shown: ShowSession[]): void {
-  if (table.used() === 0) return;
-  const width = table.addressWords;
-  const endpoint = (at: number, port: number) => endpointText(table.words, at, width, port);
-  table.forEach(now, (entry) => {
-    const original = entry + SESSION_ORIGINAL;
-    const reply = entry + table.replyAt;
-    const ports = table.words[original + 2 * width];
-    const replyPorts = table.words[reply + 2 * width];
-    const protocol = table.protocol(entry);
-    const state = table.state(entry);
-    shown.push({
-      worker,
-      protocol: PROTOCOL_WORDS[protocol] ?? String(protocol),
-      client: endpoint(original, ports >>> 16),
-      vip: endpoint(original + width, ports & 0xffff),
-      pod: endpoint(reply, replyPorts >>> 16),
-      state: protocol === TCP ? TCP_STATES[state] : "active",
-      idleSeconds: Math.max(0, now - table.words[entry + SESSION_LAST_SEEN]),
-      timeoutSeconds: table.timeouts[state],
-    });
-  });
-}
-
-/** "a.b.c.d:port" or "[v6]:port" of `width` words at `at`. */
-function endpointText(words: Int32Array, at: number, width: number, port: number): string {
-  const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
-  if (width === 1) {
-    bytes[10] = bytes[11] = 0xff;
-    view.setInt32(12, words[at]);
-  } else {
-    for (let i = 0; i < 4; i++) view.setInt32(4 * i, words[at + i]);
-  }
-  const text = formatAddress(bytes);
-  return text.includes(":") ? `[${text}]:${port}` : `${text}:${port}`;
 }

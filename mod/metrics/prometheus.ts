@@ -1,8 +1,9 @@
 /**
- * Prometheus text: families of samples to the exposition format. Pure; what is measured is the caller's business.
+ * Metrics as text: families of samples in the Prometheus exposition format, and in OpenMetrics for those who ask for it. Pure; what is
+ * measured is the caller's business.
  *
- * References: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4); names and units as
- * https://prometheus.io/docs/practices/naming/ wants them.
+ * References: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4);
+ * https://prometheus.io/docs/specs/om/open_metrics_spec/ (1.0: names, units, `# EOF`).
  *
  * @module
  */
@@ -14,25 +15,49 @@ export interface Sample {
   value: number;
 }
 
-/** One metric: counters' names end in `_total`. */
+/** One metric. `name` is the family's, without the `_total` of counters and the `_info` of infos. */
 export interface Family {
   name: string;
-  type: "counter" | "gauge";
+  type: "counter" | "gauge" | "info";
+  /** The base unit that the name ends in. */
+  unit?: "bytes" | "seconds" | "packets";
   help: string;
   samples: readonly Sample[];
 }
 
-/** Content type of what `prometheusText` returns. */
-export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+export type Format = "text" | "openMetrics";
+
+export const CONTENT_TYPES: Readonly<Record<Format, string>> = {
+  text: "text/plain; version=0.0.4; charset=utf-8",
+  openMetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+};
+
+/** The format that an Accept header asks for. */
+export function formatFor(accept: string | null): Format {
+  return accept?.includes("application/openmetrics-text") ? "openMetrics" : "text";
+}
+
+/** What the samples of a family are called. */
+export function sampleName({ name, type }: Pick<Family, "name" | "type">): string {
+  return type === "counter" ? `${name}_total` : type === "info" ? `${name}_info` : name;
+}
 
 /** The text of all families, in order. */
-export function prometheusText(families: readonly Family[]): string {
+export function exposition(families: readonly Family[], format: Format): string {
   const lines: string[] = [];
-  for (const { name, type, help, samples } of families) {
-    lines.push(`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
+  for (const family of families) {
+    const sample = sampleName(family);
+    // The older format knows no infos, and calls the family by its samples' name.
+    const name = format === "openMetrics" ? family.name : sample;
+    const type = format === "text" && family.type === "info" ? "gauge" : family.type;
+    lines.push(`# HELP ${name} ${family.help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
     lines.push(`# TYPE ${name} ${type}`);
-    for (const { labels, value } of samples) lines.push(`${name}${labelText(labels)} ${valueText(value)}`);
+    if (format === "openMetrics" && family.unit !== undefined) lines.push(`# UNIT ${name} ${family.unit}`);
+    for (const { labels, value } of family.samples) {
+      lines.push(`${sample}${labelText(labels)} ${valueText(value)}`);
+    }
   }
+  if (format === "openMetrics") lines.push("# EOF");
   return lines.join("\n") + "\n";
 }
 

@@ -266,9 +266,9 @@ export class SessionTable {
     return this.words[USED];
   }
 
-  /** Visits the entry of every live session. The visitor may remove the one it is given. */
-  forEach(now: number, visit: (entry: number) => void): void {
-    for (let index = 0; index < this.capacity; index++) {
+  /** Visits the live sessions among `count` entries from number `first` on. The visitor may remove the one it is given. */
+  forEach(now: number, visit: (entry: number) => void, first = 0, count = this.capacity): void {
+    for (let index = first; index < Math.min(first + count, this.capacity); index++) {
       const entry = this.#entriesAt + index * this.stride;
       if (this.words[entry] !== 0 && !isExpired(this.words, entry, now)) visit(entry);
     }

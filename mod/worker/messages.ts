@@ -105,6 +105,31 @@ export interface FlushRequest {
   pods: number[] | null;
 }
 
+/** Asks for the state of packet memory and rings. Answered with {@link WorkerReport}. */
+export interface ReportRequest {
+  kind: "report";
+}
+
+export interface WorkerReport {
+  /** Frames in the UMEM, and how many of them are in the pool. */
+  frames: number;
+  freeFrames: number;
+  ports: PortReport[];
+}
+
+/** One socket. What the kernel counted are packets, but for the times it found the fill ring empty. */
+export interface PortReport {
+  slot: number;
+  queue: number;
+  receive: boolean;
+  zeroCopy: boolean;
+  /** Frames handed to the kernel to send, and not given back yet. */
+  outstanding: number;
+  rxDropped: number;
+  rxRingFull: number;
+  fillRingEmpty: number;
+}
+
 /** Closes every socket and ends the worker. */
 export interface StopRequest {
   kind: "stop";
@@ -117,6 +142,7 @@ export type WorkerRequest =
   | StageRequest
   | MigrateRequest
   | FlushRequest
+  | ReportRequest
   | StopRequest;
 
 export type WorkerMessage = WorkerRequest & { id: number };

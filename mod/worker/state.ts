@@ -32,6 +32,7 @@ import type {
   SessionBuffers,
   StageRequest,
   StartRequest,
+  WorkerReport,
   WorkerRequest,
 } from "./messages.ts";
 import { Port } from "./port.ts";
@@ -108,6 +109,8 @@ export class WorkerState {
         return this.#migrate(request);
       case "flush":
         return this.#flush(request);
+      case "report":
+        return this.#report();
       case "stop":
         return this.#stop();
     }
@@ -210,6 +213,22 @@ export class WorkerState {
       });
     }
     return count;
+  }
+
+  #report(): WorkerReport {
+    const { pool, ports } = this.context;
+    return {
+      frames: pool.capacity,
+      freeFrames: pool.count,
+      ports: ports.map(({ slot, socket, receives, outstanding }) => ({
+        slot,
+        queue: socket.queue,
+        receive: receives,
+        zeroCopy: socket.zeroCopy,
+        outstanding,
+        ...socket.statistics(),
+      })),
+    };
   }
 
   #stop(): null {

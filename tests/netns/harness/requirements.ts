@@ -21,6 +21,7 @@ const PROGRAMS: Record<string, string> = {
   iperf3: "iperf3",
   ethtool: "ethtool",
   nft: "nftables",
+  promtool: "prometheus",
   mandoc: "mandoc",
   groff: "groff",
   man: "man-db",

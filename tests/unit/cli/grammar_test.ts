@@ -217,10 +217,15 @@ for (const [line, message] of BAD_VALUES) {
 
 Deno.test("ku run: options of the contract", () => {
   Deno.env.delete("KU_SOCKET");
-  assertEquals(parseRun([]), { socket: "/run/ku/ku.sock", interfaces: [], logLevel: "info" });
+  assertEquals(parseRun([]), {
+    socket: "/run/ku/ku.sock",
+    interfaces: [],
+    logLevel: "info",
+    logFormat: "text",
+  });
   assertEquals(
     parseRun(
-      "--config ku.yaml --socket=/tmp/s --workers 2 --interface eth0 --interface=eth1 --metrics [::1]:9753 --log-level debug"
+      "--config ku.yaml --socket=/tmp/s --workers 2 --interface eth0 --interface=eth1 --metrics [::1]:9753 --log-level debug --log-format json"
         .split(" "),
     ),
     {
@@ -230,6 +235,7 @@ Deno.test("ku run: options of the contract", () => {
       interfaces: ["eth0", "eth1"],
       metrics: "[::1]:9753",
       logLevel: "debug",
+      logFormat: "json",
     },
   );
   assertEquals(parseRun(["--help"]), null);
@@ -259,6 +265,7 @@ Deno.test("ku run: misuse is usage, wrong values are errors", () => {
     "--workers 65",
     "--workers two",
     "--log-level loud",
+    "--log-format xml",
     "--metrics 9753",
     "--interface a/b",
   ];

@@ -275,6 +275,54 @@ Deno.test("a failing daemon is one line, too", async () => {
   assertFails(await ku(["show"], daemon.socket), 1, /^ku: daemon : cannot read properties, look at the log/);
 });
 
+Deno.test("sessions are printed page by page, as a table or as lines of JSON", async () => {
+  const queries: unknown[] = [];
+  await using daemon = await FakeDaemon.start({
+    listSessions: (params) => {
+      queries.push(params);
+      const { cursor } = params as { cursor?: number };
+      if (cursor === undefined) return { sessions: [SESSIONS[0]], next: 5 };
+      return cursor === 5 ? { sessions: [], next: 9 } : { sessions: [SESSIONS[1]], next: null };
+    },
+  });
+  const json = await ku(["sessions", "--vip", "10.96.0.1", "--state=established", "--json"], daemon.socket);
+  assertEquals(json.out, SESSIONS.map((session) => JSON.stringify(session) + "\n").join(""));
+  const filters = { vip: "10.96.0.1", state: "established" };
+  assertEquals(queries, [filters, { ...filters, cursor: 5 }, { ...filters, cursor: 9 }]);
+  const text = (await ku(["sessions"], daemon.socket)).out.split("\n");
+  assertMatch(text[0], /^Worker {2}Protocol {2}Client/);
+  assertEquals([text.length, text[1].includes("192.0.2.7:40123"), text[2].includes("[2001:db8::7]:5353")], [
+    4,
+    true,
+    true,
+  ]);
+});
+
+Deno.test("show --watch asks again and again; with --json a line each", async () => {
+  await using daemon = await FakeDaemon.start();
+  for (
+    const [words, pieces] of [[["--json"], /^(\{.*\}\n){2}/], [
+      [],
+      /^ku 0\.1\.0 [^]*\n\nku 0\.1\.0 /,
+    ]] as const
+  ) {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", MAIN, "show", "--watch", ...words],
+      env: { KU_SOCKET: daemon.socket },
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    let out = "";
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      out += text;
+      if (pieces.test(out)) break;
+    }
+    child.kill("SIGTERM");
+    await child.status;
+    assertMatch(out, pieces);
+  }
+});
+
 Deno.test("a reader that leaves early ends the command quietly", async () => {
   const many = Array.from({ length: 20_000 }, () => SESSIONS[0]);
   await using daemon = await FakeDaemon.start({ showSessions: () => many });

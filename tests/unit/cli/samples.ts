@@ -39,6 +39,7 @@ const pod = (
   buckets,
   sessions,
   state,
+  newSessions: 5,
   packets: 10,
   bytes: 1000,
   replyPackets: 9,

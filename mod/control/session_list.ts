@@ -1,0 +1,188 @@
+/**
+ * Sessions as people read them, all at once or page by page, with filters.
+ *
+ * Rule: a page is bounded in what it holds and in what it looks at, so that neither end of the socket ever holds a million sessions
+ * and the daemon answers others in between. Pages are no snapshot: a session that comes or goes meanwhile may be in them or not.
+ *
+ * @module
+ */
+
+import { formatAddress, mappedLength, networkOf, parsePrefix } from "../config/address.ts";
+import { Fields } from "../config/fields.ts";
+import { ConfigError } from "../config/model.ts";
+import { checkRange, checkWord } from "../config/rules.ts";
+import { SESSION_LAST_SEEN, SESSION_ORIGINAL, type SessionTable } from "../table/session.ts";
+import { nowSeconds } from "../worker/clock.ts";
+import type { SessionPage, SessionQuery, ShowSession } from "./protocol.ts";
+import { SESSION_STATES } from "./protocol.ts";
+import type { SessionMemory } from "./session_memory.ts";
+
+/** Sessions of a page: some 200 KB of JSON. */
+const PAGE_SESSIONS = 1000;
+/** Entries looked at for one page: a few milliseconds. */
+const PAGE_ENTRIES = 1 << 16;
+/** A cursor is a table's number times this, and an entry's number. Tables have at most 2^24 entries. */
+const CURSOR_TABLE = 1 << 25;
+
+export const PROTOCOL_WORDS: Readonly<Record<number, string>> = {
+  1: "icmp",
+  6: "tcp",
+  17: "udp",
+  58: "icmp6",
+  132: "sctp",
+};
+const TCP = 6;
+
+type Sessions = Pick<SessionMemory, "four" | "six">;
+
+/** Every session. */
+export function showSessions({ sessions }: { sessions: Sessions }): ShowSession[] {
+  const now = nowSeconds();
+  const shown: ShowSession[] = [];
+  for (const { table, worker } of tablesOf(sessions)) {
+    if (table.used() > 0) table.forEach(now, (entry) => shown.push(sessionOf(table, entry, worker, now)));
+  }
+  return shown;
+}
+
+/** Sessions from the query's cursor on that pass its filters, as many as make a page. */
+export function listSessions(sessions: Sessions, params: unknown): SessionPage {
+  const { cursor, matches } = decodeQuery(params);
+  const now = nowSeconds();
+  const tables = tablesOf(sessions);
+  const found: ShowSession[] = [];
+  let at = Math.floor(cursor / CURSOR_TABLE);
+  let entry = cursor % CURSOR_TABLE;
+  for (let looked = 0; at < tables.length; at++, entry = 0) {
+    const { table, worker } = tables[at];
+    if (table.used() === 0) continue;
+    for (; entry < table.capacity; entry += LOOK_AT_ONCE) {
+      if (found.length >= PAGE_SESSIONS || looked >= PAGE_ENTRIES) {
+        return { sessions: found, next: at * CURSOR_TABLE + entry };
+      }
+      table.forEach(
+        now,
+        (place) => {
+          if (matches(table, place)) found.push(sessionOf(table, place, worker, now));
+        },
+        entry,
+        LOOK_AT_ONCE,
+      );
+      looked += LOOK_AT_ONCE;
+    }
+  }
+  return { sessions: found, next: null };
+}
+
+/** Entries between two looks at the page's bounds, by which a page may exceed them. */
+const LOOK_AT_ONCE = 256;
+
+function tablesOf({ four, six }: Sessions): { table: SessionTable; worker: number }[] {
+  return [four, six].flatMap((tables) => tables.map((table, worker) => ({ table, worker })));
+}
+
+function sessionOf(table: SessionTable, entry: number, worker: number, now: number): ShowSession {
+  const { words, addressWords: width } = table;
+  const original = entry + SESSION_ORIGINAL;
+  const reply = entry + table.replyAt;
+  const ports = words[original + 2 * width];
+  const protocol = table.protocol(entry);
+  const state = table.state(entry);
+  return {
+    worker,
+    protocol: PROTOCOL_WORDS[protocol] ?? String(protocol),
+    client: endpointText(words, original, width, ports >>> 16),
+    vip: endpointText(words, original + width, width, ports & 0xffff),
+    pod: endpointText(words, reply, width, words[reply + 2 * width] >>> 16),
+    state: stateWord(protocol, state),
+    idleSeconds: Math.max(0, now - words[entry + SESSION_LAST_SEEN]),
+    timeoutSeconds: table.timeouts[state],
+  };
+}
+
+function stateWord(protocol: number, state: number): typeof SESSION_STATES[number] {
+  if (protocol !== TCP) return "active";
+  return state === 3 ? "closing" : state === 2 ? "established" : "transitory";
+}
+
+/** "a.b.c.d:port" or "[v6]:port" of `width` words at `at`. */
+export function endpointText(words: Int32Array, at: number, width: number, port: number): string {
+  const text = formatAddress(bytesOf(words, at, width));
+  return text.includes(":") ? `[${text}]:${port}` : `${text}:${port}`;
+}
+
+/** Sixteen bytes from one word (IPv4, mapped) or four. */
+function bytesOf(words: Int32Array, at: number, width: number): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  if (width === 1) bytes[10] = bytes[11] = 0xff;
+  for (let i = 0; i < width; i++) view.setInt32(16 - 4 * width + 4 * i, words[at + i]);
+  return bytes;
+}
+
+type Matcher = (table: SessionTable, entry: number) => boolean;
+
+function decodeQuery(params: unknown): { cursor: number; matches: Matcher } {
+  const fields = new Fields(params ?? {}, "", "params");
+  const cursor = checkRange("cursor", fields.number("cursor") ?? 0, 0, Number.MAX_SAFE_INTEGER);
+  const matchers: Matcher[] = [];
+  const endpoint = (key: keyof SessionQuery, place: Place) => {
+    const text = fields.string(key);
+    if (text !== undefined) matchers.push(endpointMatcher(key, text, place));
+  };
+  endpoint("client", (table) => [SESSION_ORIGINAL, table.addressWords * 2, 16]);
+  endpoint("vip", (table) => [SESSION_ORIGINAL + table.addressWords, table.addressWords, 0]);
+  endpoint("pod", (table) => [table.replyAt, table.addressWords * 2, 16]);
+  const protocol = fields.string("protocol");
+  if (protocol !== undefined) {
+    matchers.push((table, entry) => protocolWord(table.protocol(entry)) === protocol);
+  }
+  const state = fields.string("state");
+  if (state !== undefined) {
+    checkWord("state", state, SESSION_STATES);
+    matchers.push((table, entry) => stateWord(table.protocol(entry), table.state(entry)) === state);
+  }
+  fields.end();
+  return { cursor, matches: (table, entry) => matchers.every((matcher) => matcher(table, entry)) };
+}
+
+const protocolWord = (protocol: number): string => PROTOCOL_WORDS[protocol] ?? String(protocol);
+
+/** Where an address is in an entry, how many words after it the ports are, and how far its port is shifted there. */
+type Place = (table: SessionTable) => [address: number, ports: number, shift: number];
+
+/** Passes sessions whose address at `place` is in `text`: an address or a prefix, with a port if need be. */
+function endpointMatcher(what: string, text: string, place: Place): Matcher {
+  const { network, bits, port } = parseEndpoint(what, text);
+  return (table, entry) => {
+    const [address, ports, shift] = place(table);
+    const width = table.addressWords;
+    if (port !== null && ((table.words[entry + address + ports] >>> shift) & 0xffff) !== port) return false;
+    return sharesBits(bytesOf(table.words, entry + address, width), network, bits);
+  };
+}
+
+function sharesBits(a: Uint8Array, b: Uint8Array, bits: number): boolean {
+  const whole = bits >>> 3;
+  for (let i = 0; i < whole; i++) if (a[i] !== b[i]) return false;
+  const rest = bits & 7;
+  return rest === 0 || ((a[whole] ^ b[whole]) & (0xff << (8 - rest))) === 0;
+}
+
+/** "10.0.0.1", "10.0.0.0/8", "10.0.0.1:80", "2001:db8::/32", "[2001:db8::1]:80" taken apart. */
+function parseEndpoint(
+  what: string,
+  text: string,
+): { network: Uint8Array; bits: number; port: number | null } {
+  const [, v6, v4, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const prefix = parsePrefix(v6 ?? v4 ?? text);
+  const port = digits === undefined ? null : Number(digits);
+  if (prefix === null || (port !== null && port > 65535)) {
+    throw new ConfigError(
+      what,
+      text,
+      "give an address, a prefix, or address:port such as 10.0.0.1:80 or [2001:db8::1]:80",
+    );
+  }
+  return { network: networkOf(prefix).bytes, bits: mappedLength(prefix), port };
+}
