@@ -26,6 +26,7 @@ if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) {
 }
 
 const MAP_FAILED = 0xffffffffffffffffn;
+const PAGE_BYTES = 4096;
 const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 
 /** Mapped memory. */
@@ -92,6 +93,27 @@ export function pointerTo(address: bigint): Deno.PointerObject {
 /** Address of a buffer's first byte, to be stored in a struct. The caller keeps the buffer alive meanwhile. */
 export function bufferAddress(bytes: Uint8Array<ArrayBuffer>): bigint {
   return addressOf(Deno.UnsafePointer.of(bytes));
+}
+
+/** A SharedArrayBuffer of zeros, on huge pages where it is long enough and the kernel has them: random accesses then miss the TLB less. */
+export function allocateShared(lengthBytes: number): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(lengthBytes);
+  const start = sharedAddress(buffer);
+  const page = BigInt(PAGE_BYTES);
+  const first = (start + page - 1n) / page * page;
+  const bytes = start + BigInt(lengthBytes) - first;
+  if (bytes >= BigInt(HUGE_PAGE_BYTES)) libc.madvise(pointerTo(first), bytes / page * page, MADV_HUGEPAGE); // a wish
+  return buffer;
+}
+
+/** How many bytes after the start of a 64-byte line of memory the buffer begins. */
+export function lineOffsetOf(buffer: SharedArrayBuffer | ArrayBuffer): number {
+  return Number(sharedAddress(buffer) & 63n);
+}
+
+function sharedAddress(buffer: SharedArrayBuffer | ArrayBuffer): bigint {
+  // The runtime takes views of shared memory here too; its declaration does not say so.
+  return addressOf(Deno.UnsafePointer.of(new Uint8Array(buffer) as Uint8Array<ArrayBuffer>));
 }
 
 /** The text with its terminating zero byte. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { addressOf, type Mapping } from "../../ffi/memory.ts";
+import { addressOf, allocateShared, lineOffsetOf, type Mapping } from "../../ffi/memory.ts";
 import type { Conf } from "../config/model.ts";
 import { SessionFilter } from "../table/filter.ts";
 import { OverflowTable } from "../table/overflow.ts";
@@ -18,6 +18,7 @@ const OVERFLOW_PLACES = 8192;
 /** RFC 5382 REQ-5: a connection that is not yet, or no longer, established is kept for four minutes. */
 const TCP_TRANSITORY_SECONDS = 240;
 const SEED_WORDS = 8;
+const MEMORY = { allocate: allocateShared, lineOffsetOf };
 
 export class SessionMemory {
   readonly #seed = newSeed();
@@ -88,7 +89,7 @@ export class SessionMemory {
 
   #create(workerCount: number, conf: Conf, addressWords: 1 | 4): SessionTable[] {
     return Array.from({ length: workerCount }, () => {
-      const table = SessionTable.create(conf.buckets, addressWords, this.#seed);
+      const table = SessionTable.create(conf.buckets, addressWords, this.#seed, MEMORY);
       writeTimeouts(table, conf);
       return table;
     });

@@ -153,6 +153,8 @@ export class Context {
   readonly unresolvedAddress = new Int32Array(4);
   readonly hops4 = new Int32Array(HOP_ENTRIES * HOP4_STRIDE).fill(HOP_UNKNOWN);
   readonly hops6 = new Int32Array(HOP_ENTRIES * HOP6_STRIDE).fill(HOP_UNKNOWN);
+  /** By pod id: what its route led to (an adjacency, or what RouteTable says else), once a packet has asked; HOP_UNKNOWN before. */
+  podHops: Int32Array = new Int32Array(0);
 
   // Time.
   /** Seconds; the worker sets it once per burst. */

@@ -1,27 +1,24 @@
 /**
- * The common case in one go: a whole TCP or UDP packet over IPv4, without options, of an established session, whose way out is open.
- * Nearly every packet is one; for all others `known4` says so, having written nothing, and they go the long way (flow.ts), which
- * comes to the same result for these packets too: this file is an optimization and nothing else.
+ * The common case in one go: whole TCP and UDP packets over IPv4, without options, of established sessions, whose way out is open.
+ * Nearly every packet is one. At the first that is not, `forward4` stops, having written nothing to it; that one goes the long way
+ * (flow.ts), which comes to the same result for these packets too: this file is an optimization and nothing else.
  *
  * What the long way keeps in the context is held in local variables here, and it is one function as long as a page, because V8 inlines
- * only so much into one: together that halves the time.
+ * only so much into one, and what is inlined by hand needs no luck. A client's packet takes the next hop kept for its pod; a pod's, the
+ * route of the client.
  *
  * @module
  */
 
 import * as counters from "../metrics/counters.ts";
+import * as adjacency from "../table/adjacency.ts";
 import * as interfaces from "../table/interface.ts";
-import * as session from "../table/session.ts";
-import * as checksum from "../wire/checksum.ts";
-import * as ethernet from "../wire/ethernet.ts";
-import * as ipv4 from "../wire/ipv4.ts";
-import * as protocols from "../wire/protocol.ts";
-import * as tcp from "../wire/tcp.ts";
-import * as udp from "../wire/udp.ts";
+import * as layout from "../table/session_layout.ts";
+import * as bursts from "./burst.ts";
+import type { Burst } from "./burst.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
 import * as rewrite from "./rewrite.ts";
-import * as route from "./route.ts";
 import * as sessionHit from "./session_hit.ts";
 
 // Own constants: see "Speed" in context.ts.
@@ -31,138 +28,235 @@ const {
   INTERFACE_RX_PACKETS,
   INTERFACE_TX_BYTES,
   INTERFACE_TX_PACKETS,
+  POD_BYTES,
+  POD_COUNTERS,
+  POD_PACKETS,
+  POD_REPLY_BYTES,
+  POD_REPLY_PACKETS,
+  SERVICE_BYTES,
+  SERVICE_COUNTERS,
+  SERVICE_NEXT_PACKET,
+  SERVICE_REPLY_BYTES,
+  SERVICE_REPLY_PACKETS,
 } = counters;
+const { ADJ_MACS, ADJ_MTU, ADJ_OUT, ADJ_STRIDE } = adjacency;
 const { IF_FLAGS, IF_NAT4_IN, IF_STRIDE } = interfaces;
 const {
+  HEADER_TIMEOUTS,
   SESSION_KIND,
   SESSION_LAST_SEEN,
+  SESSION_LIVE,
   SESSION_NOTE,
   SESSION_ORIGINAL,
   SESSION_POD,
   SESSION_REPLY4,
   SESSION_SERVICE,
   SESSION_STATE_ESTABLISHED,
-} = session;
-const { fold } = checksum;
-const { ETHERNET_HEADER_BYTES, ETHERNET_TYPE, ETHERTYPE_IPV4 } = ethernet;
-const {
-  IPV4_DST,
-  IPV4_FRAGMENT,
-  IPV4_FRAGMENT_OFFSET_MASK,
-  IPV4_HEADER_BYTES,
-  IPV4_MORE_FRAGMENTS,
-  IPV4_SRC,
-  IPV4_TTL,
-} = ipv4;
-const { IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } = protocols;
-const { TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_FIN, TCP_HEADER_BYTES, TCP_RST, TCP_SYN } = tcp;
-const { UDP_CHECKSUM, UDP_HEADER_BYTES, UDP_LENGTH } = udp;
-const { VERDICT_TX } = contexts;
-const { computeChecksum, halves, SUM_ZERO, swapPorts, updatedChecksum } = rewrite;
-const { HOP_MTU, HOP_SLOT, hop4, writeMacs } = route;
-const { countNext, countReply, SESSION_STAMP_SHIFT } = sessionHit;
+} = layout;
+const { GUESS_ENTRY, GUESS_NONE } = bursts;
+const { HOP_UNKNOWN } = contexts;
+const { computeChecksum, SUM_ZERO } = rewrite;
+const { SESSION_STAMP_SHIFT } = sessionHit;
 
-/** Not the common case; the packet is as it was. No verdict is negative. */
-const NOT_KNOWN = -1;
+/** Values that are offsets are masked with this: V8 then knows them small, and leaves out overflow checks. */
+const OFFSET = GUESS_ENTRY;
+const LENGTH = 0xffff;
+const ID = 0x3ffffff;
 
-const FRAGMENT_BITS = IPV4_FRAGMENT_OFFSET_MASK | IPV4_MORE_FRAGMENTS;
-const L4 = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES;
+// Bytes of an untagged frame whose IP header has no options (RFC 894, 791, 768, 9293).
+const ETHERNET_TYPE = 12;
+const ETHERNET_BYTES = 14;
+const VERSION = 14; // version and header length, TOS, total length
+const FRAGMENT = 20;
+const TTL = 22; // TTL, protocol, header checksum
+const SOURCE = 26;
+const DESTINATION = 30;
+const PORTS = 34;
+const UDP_LENGTH = 38;
+const UDP_CHECKSUM = 40;
+const TCP_OFFSET_AND_FLAGS = 46;
+const TCP_CHECKSUM = 50;
+const TCP_END = 54;
 /** The shortest frame looked at: UDP without data. */
-const MIN_FRAME_BYTES = L4 + UDP_HEADER_BYTES;
-/** First byte of an IPv4 header without options. */
-const VERSION_AND_LENGTH = 0x45;
-/** Flags that may change a session's state; in the word of data offset and flags. */
-const MOVING_FLAGS = TCP_SYN | TCP_FIN | TCP_RST;
+const UDP_END = 42;
 
-/** Forwards the frame if it is the common case: VERDICT_TX, or a negative number. */
-export function known4(c: Context, at: number, length: number, inSlot: number): number {
-  const view = c.view;
-  if (length < MIN_FRAME_BYTES || view.getUint16(at + ETHERNET_TYPE) !== ETHERTYPE_IPV4) return NOT_KNOWN;
-  const l3 = at + ETHERNET_HEADER_BYTES;
-  const first = view.getInt32(l3);
-  const total = first & 0xffff;
-  if (first >>> 24 !== VERSION_AND_LENGTH || total > length - ETHERNET_HEADER_BYTES) return NOT_KNOWN;
-  if ((view.getUint16(l3 + IPV4_FRAGMENT) & FRAGMENT_BITS) !== 0) return NOT_KNOWN;
-  const ttlWord = view.getInt32(l3 + IPV4_TTL); // TTL 8, protocol 8, checksum 16
-  const protocol = (ttlWord >>> 16) & 0xff;
-  const l4Bytes = transportBytes(view, at + L4, total - IPV4_HEADER_BYTES, protocol);
-  if (l4Bytes < 0) return NOT_KNOWN;
-
-  const source = view.getInt32(l3 + IPV4_SRC);
-  const destination = view.getInt32(l3 + IPV4_DST);
-  const ports = view.getInt32(at + L4);
-  const sessions = c.sessions4;
-  const words = sessions.words;
-  let entry = -1;
-  let tupleAt = SESSION_ORIGINAL;
-  if ((c.interfaces[inSlot * IF_STRIDE + IF_FLAGS] & IF_NAT4_IN) !== 0) {
-    entry = sessions.findReply4(protocol, source, destination, ports, c.now);
-  }
-  if (entry < 0) {
-    entry = sessions.findOriginal4(protocol, source, destination, ports, c.now);
-    if (entry < 0) return NOT_KNOWN;
-    tupleAt = SESSION_REPLY4;
-  }
-  if (words[entry + SESSION_NOTE] >>> SESSION_STAMP_SHIFT !== c.stamp) return NOT_KNOWN;
-  const state = (words[entry + SESSION_KIND] >>> 16) & 0xff;
-  if (protocol === IP_PROTOCOL_TCP && state !== SESSION_STATE_ESTABLISHED) return NOT_KNOWN;
-  const hop = hop4(c, words[entry + tupleAt]);
-  const slot = c.hops4[hop + HOP_SLOT];
-  if (slot < 0 || total > c.hops4[hop + HOP_MTU] || ttlWord >>> 24 <= 1) return NOT_KNOWN;
-
-  if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
-  const service = words[entry + SESSION_SERVICE];
-  const pod = words[entry + SESSION_POD];
-  if (tupleAt === SESSION_ORIGINAL) countReply(c, service, pod, total);
-  else countNext(c, service, pod, total);
-  const newSource = words[entry + tupleAt + 1];
-  const newDestination = words[entry + tupleAt];
-  const newPorts = swapPorts(words[entry + tupleAt + 2]);
-  const before = halves(source) + halves(destination);
-  const difference = SUM_ZERO - before + halves(newSource) + halves(newDestination);
-  const checksum = fold(((ttlWord & 0xffff) ^ 0xffff) + difference - 0x100) ^ 0xffff;
-  view.setInt32(l3 + IPV4_TTL, ((ttlWord - 0x1000000) & ~0xffff) | checksum);
-  view.setInt32(l3 + IPV4_SRC, newSource);
-  view.setInt32(l3 + IPV4_DST, newDestination);
-  view.setInt32(at + L4, newPorts);
-  const udp = protocol === IP_PROTOCOL_UDP;
-  const fieldAt = at + (udp ? L4 + UDP_CHECKSUM : L4 + TCP_CHECKSUM);
-  const field = view.getUint16(fieldAt);
-  const pseudo = protocol + l4Bytes;
-  if (field === fold(before + pseudo)) {
-    computeChecksum(c, at + L4, l4Bytes, fieldAt, halves(newSource) + halves(newDestination) + pseudo, udp);
-  } else if (field !== 0 || !udp) {
-    view.setUint16(
-      fieldAt,
-      updatedChecksum(field, difference + SUM_ZERO - halves(ports) + halves(newPorts), udp),
-    );
-  }
-  writeMacs(view, at, c.hops4, hop);
-  const interfaceCounters = c.interfaceCounters;
-  const rx = inSlot * INTERFACE_COUNTERS;
-  const tx = slot * INTERFACE_COUNTERS;
-  interfaceCounters[rx + INTERFACE_RX_PACKETS]++;
-  interfaceCounters[rx + INTERFACE_RX_BYTES] += length;
-  interfaceCounters[tx + INTERFACE_TX_PACKETS]++;
-  interfaceCounters[tx + INTERFACE_TX_BYTES] += length;
-  c.outAt = at;
-  c.outLength = length;
-  c.outSlot = slot;
-  return VERDICT_TX;
-}
+const ETHERTYPE_IPV4 = 0x0800;
+const IPV4_WITHOUT_OPTIONS = 0x45;
+const IPV4_BYTES = 20;
+/** More follow, or an offset. */
+const FRAGMENT_BITS = 0x3fff;
+const IP_PROTOCOL_TCP = 6;
+const IP_PROTOCOL_UDP = 17;
+const UDP_BYTES = 8;
+const TCP_BYTES = 20;
+/** SYN, FIN and RST, which may change a session's state. */
+const MOVING_FLAGS = 0x07;
 
 /**
- * Bytes of transport header and data as the checksum covers them, for a header at `l4` of which the IP packet holds `bytes`; -1 when
- * they do not fit, or TCP's flags may change the session.
+ * Forwards packets of the burst from number `from` on, as long as they are the common case; returns the number of the first that
+ * is not, or `count`.
  */
-function transportBytes(view: DataView, l4: number, bytes: number, protocol: number): number {
-  if (protocol === IP_PROTOCOL_UDP) {
-    if (bytes < UDP_HEADER_BYTES) return -1;
-    const length = view.getUint16(l4 + UDP_LENGTH);
-    return length < UDP_HEADER_BYTES || length > bytes ? -1 : length;
+export function forward4(c: Context, burst: Burst, from: number, count: number): number {
+  const { view, stamp, interfaces, adjacencies, podHops, serviceCounters, podCounters } = c;
+  const words = c.sessions4.words;
+  const { ats, lengths, slots, guesses4, outSlots } = burst;
+  const now = c.now | 0;
+  let inSlot = -1;
+  let rxPackets = 0, rxBytes = 0;
+  let outSlot = -1;
+  let txPackets = 0, txBytes = 0;
+  let i = from;
+  for (; i < count; i++) {
+    const guess = guesses4[i];
+    const at = ats[i] & OFFSET;
+    const length = lengths[i] & LENGTH;
+    if (guess === GUESS_NONE || length < UDP_END) break;
+    const first = view.getInt32(at + VERSION);
+    const total = first & LENGTH;
+    if (
+      view.getUint16(at + ETHERNET_TYPE) !== ETHERTYPE_IPV4 || first >>> 24 !== IPV4_WITHOUT_OPTIONS ||
+      total > length - ETHERNET_BYTES || (view.getUint16(at + FRAGMENT) & FRAGMENT_BITS) !== 0
+    ) break;
+
+    // The session, exactly.
+    const entry = guess & OFFSET;
+    const isReply = guess >>> 30; // GUESS_REPLY
+    const ttlWord = view.getInt32(at + TTL);
+    const protocol = (ttlWord >>> 16) & 0xff;
+    const source = view.getInt32(at + SOURCE);
+    const destination = view.getInt32(at + DESTINATION);
+    const ports = view.getInt32(at + PORTS);
+    const kind = words[entry + SESSION_KIND];
+    const own = entry + SESSION_ORIGINAL + 3 * isReply;
+    if (
+      words[own + 2] !== ports || words[own] !== source || words[own + 1] !== destination ||
+      kind >>> 24 !== protocol || (kind & SESSION_LIVE) === 0 ||
+      words[entry + SESSION_NOTE] >>> SESSION_STAMP_SHIFT !== stamp
+    ) break;
+    const slot = slots[i];
+    if (isReply !== 0 && (interfaces[slot * IF_STRIDE + IF_FLAGS] & IF_NAT4_IN) === 0) break;
+
+    // The transport header.
+    let l4Bytes = total - IPV4_BYTES;
+    let fieldAt = at + UDP_CHECKSUM;
+    const udp = protocol === IP_PROTOCOL_UDP;
+    if (udp) {
+      const udpLength = view.getUint16(at + UDP_LENGTH);
+      if (udpLength < UDP_BYTES || udpLength > l4Bytes) break;
+      l4Bytes = udpLength;
+    } else {
+      if (protocol !== IP_PROTOCOL_TCP || l4Bytes < TCP_BYTES || length < TCP_END) break;
+      const offsetAndFlags = view.getUint16(at + TCP_OFFSET_AND_FLAGS);
+      const headerBytes = (offsetAndFlags >>> 12) << 2;
+      if (
+        headerBytes < TCP_BYTES || headerBytes > l4Bytes || (offsetAndFlags & MOVING_FLAGS) !== 0 ||
+        ((kind >>> 16) & 0xff) !== SESSION_STATE_ESTABLISHED
+      ) break;
+      fieldAt = at + TCP_CHECKSUM;
+    }
+
+    // The way out.
+    const pod = words[entry + SESSION_POD] & ID;
+    const other = entry + SESSION_REPLY4 - 3 * isReply;
+    const newDestination = words[other];
+    let hop = isReply === 0 ? podHops[pod] : c.routes.lookup4(newDestination);
+    if (hop < 0) {
+      if (isReply !== 0 || hop !== HOP_UNKNOWN) break;
+      hop = podHops[pod] = c.routes.lookup4(newDestination);
+      if (hop < 0) break;
+    }
+    const row = (hop & ID) * ADJ_STRIDE;
+    const out = adjacencies[row + ADJ_OUT];
+    if (out < 0 || total > adjacencies[row + ADJ_MTU] || ttlWord >>> 24 <= 1) break;
+
+    // From here on it is forwarded, unless the session has expired.
+    const seen = words[entry + SESSION_LAST_SEEN];
+    if (seen !== now) {
+      if (((now - seen) | 0) > words[HEADER_TIMEOUTS + ((kind >>> 16) & 3)]) break;
+      words[entry + SESSION_LAST_SEEN] = now;
+    }
+    const serviceRow = (words[entry + SESSION_SERVICE] & ID) * SERVICE_COUNTERS;
+    const podRow = pod * POD_COUNTERS;
+    if (isReply === 0) {
+      serviceCounters[serviceRow + SERVICE_NEXT_PACKET]++;
+      serviceCounters[serviceRow + SERVICE_BYTES] += total;
+      podCounters[podRow + POD_PACKETS]++;
+      podCounters[podRow + POD_BYTES] += total;
+    } else {
+      serviceCounters[serviceRow + SERVICE_REPLY_PACKETS]++;
+      serviceCounters[serviceRow + SERVICE_REPLY_BYTES] += total;
+      podCounters[podRow + POD_REPLY_PACKETS]++;
+      podCounters[podRow + POD_REPLY_BYTES] += total;
+    }
+
+    // The new tuple, and what it does to the checksums (RFC 1624).
+    const newSource = words[other + 1];
+    const turned = words[other + 2];
+    const newPorts = (turned << 16) | (turned >>> 16);
+    const before = (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff);
+    const after = (newSource >>> 16) + (newSource & 0xffff) +
+      (newDestination >>> 16) + (newDestination & 0xffff);
+    const difference = SUM_ZERO - before + after;
+    let sum = ((ttlWord & 0xffff) ^ 0xffff) + difference - 0x100; // one taken from the TTL
+    sum = (sum & 0xffff) + (sum >>> 16);
+    sum = (sum & 0xffff) + (sum >>> 16);
+    view.setInt32(at + TTL, ((ttlWord - 0x1000000) & ~0xffff) | (sum ^ 0xffff));
+    view.setInt32(at + SOURCE, newSource);
+    view.setInt32(at + DESTINATION, newDestination);
+    view.setInt32(at + PORTS, newPorts);
+    const field = view.getUint16(fieldAt);
+    let pseudo = before + protocol + l4Bytes;
+    pseudo = (pseudo & 0xffff) + (pseudo >>> 16);
+    pseudo = (pseudo & 0xffff) + (pseudo >>> 16);
+    if (field === pseudo) {
+      computeChecksum(c, at + PORTS, l4Bytes, fieldAt, after + protocol + l4Bytes, udp); // it was half done
+    } else if (field !== 0 || !udp) {
+      let checksum = (field ^ 0xffff) + difference + SUM_ZERO -
+        (ports >>> 16) - (ports & 0xffff) + (newPorts >>> 16) + (newPorts & 0xffff);
+      checksum = (checksum & 0xffff) + (checksum >>> 16);
+      checksum = ((checksum & 0xffff) + (checksum >>> 16)) ^ 0xffff;
+      view.setUint16(fieldAt, checksum === 0 && udp ? 0xffff : checksum);
+    }
+    view.setInt32(at, adjacencies[row + ADJ_MACS]);
+    view.setInt32(at + 4, adjacencies[row + ADJ_MACS + 1]);
+    view.setInt32(at + 8, adjacencies[row + ADJ_MACS + 2]);
+    outSlots[i] = out;
+
+    if (slot !== inSlot) {
+      countReceived(c.interfaceCounters, inSlot, rxPackets, rxBytes);
+      inSlot = slot;
+      rxPackets = rxBytes = 0;
+    }
+    if (out !== outSlot) {
+      countSent(c.interfaceCounters, outSlot, txPackets, txBytes);
+      outSlot = out;
+      txPackets = txBytes = 0;
+    }
+    rxPackets++;
+    rxBytes = (rxBytes + length) | 0;
+    txPackets++;
+    txBytes = (txBytes + length) | 0;
   }
-  if (protocol !== IP_PROTOCOL_TCP || bytes < TCP_HEADER_BYTES) return -1;
-  const word = view.getUint16(l4 + TCP_DATA_OFFSET);
-  const headerBytes = (word >>> 12) << 2;
-  return headerBytes < TCP_HEADER_BYTES || headerBytes > bytes || (word & MOVING_FLAGS) !== 0 ? -1 : bytes;
+  countReceived(c.interfaceCounters, inSlot, rxPackets, rxBytes);
+  countSent(c.interfaceCounters, outSlot, txPackets, txBytes);
+  return i;
+}
+
+/** Packets of one burst that came in by `slot`, if they are any. */
+export function countReceived(
+  counters: Float64Array,
+  slot: number,
+  packets: number,
+  bytes: number,
+): void {
+  if (packets === 0) return;
+  counters[slot * INTERFACE_COUNTERS + INTERFACE_RX_PACKETS] += packets;
+  counters[slot * INTERFACE_COUNTERS + INTERFACE_RX_BYTES] += bytes;
+}
+
+/** Packets of one burst that go out by `slot`, if they are any. */
+export function countSent(counters: Float64Array, slot: number, packets: number, bytes: number): void {
+  if (packets === 0) return;
+  counters[slot * INTERFACE_COUNTERS + INTERFACE_TX_PACKETS] += packets;
+  counters[slot * INTERFACE_COUNTERS + INTERFACE_TX_BYTES] += bytes;
 }

@@ -47,8 +47,12 @@ import {
   VERDICT_PIECES,
   VERDICT_TX,
 } from "./context.ts";
+import { Burst } from "./burst.ts";
 import { receive4, receive6 } from "./flow.ts";
-import { known4 } from "./known4.ts";
+import { forward4 } from "./known4.ts";
+import { forward6 } from "./known6.ts";
+import { lookAhead4 } from "./look_ahead4.ts";
+import { lookAhead6 } from "./look_ahead6.ts";
 import { followFlows, reviseFlows, withdrawAll } from "./offload.ts";
 import { makePiece, piecesLeft } from "./pieces.ts";
 import { clearHops, puntIn } from "./route.ts";
@@ -71,6 +75,8 @@ export const HEADROOM_BYTES = 64;
 
 export class Processor {
   readonly #context: Context;
+  /** The packets that `lookAhead` and `forward` are about. */
+  readonly burst = new Burst();
 
   constructor(options: ProcessorOptions) {
     this.#context = new Context(options);
@@ -175,22 +181,62 @@ export class Processor {
   }
 
   /**
+   * Prepares for the first `count` packets of the burst, of which `ats`, `lengths` and `slots` are filled in. Then they are to be taken in
+   * their order, each by `forward` or `decide`, before anything else is processed.
+   */
+  lookAhead(count: number): void {
+    const c = this.#context;
+    const burst = this.burst;
+    burst.countFamilies(c.view, count);
+    if (burst.count4 > 0) lookAhead4(c, burst, count);
+    if (burst.count6 > 0) lookAhead6(c, burst, count);
+  }
+
+  /**
+   * Forwards packets `from` … of the burst as long as nothing has to be decided about them; returns the number of the first that is
+   * another matter, `count` if there is none. Those before it leave as they lie, by `burst.outSlots`.
+   */
+  forward(from: number, count: number): number {
+    const c = this.#context;
+    const burst = this.burst;
+    for (let i = from;;) {
+      const before = i;
+      if (burst.count4 > 0) i = forward4(c, burst, i, count);
+      if (burst.count6 > 0) i = forward6(c, burst, i, count);
+      if (i === before || i === count || burst.count4 === 0 || burst.count6 === 0) return i;
+    }
+  }
+
+  /**
    * Decides about the frame of `length` bytes at byte `at`, which came in by `inSlot`; its memory ends before `frameEnd` and begins
    * HEADROOM_BYTES before `at` or earlier. Returns a VERDICT_…; `outAt`, `outLength`, `outSlot` say the rest.
    */
-  process(at: number, length: number, inSlot: number, frameEnd: number): number {
+  decide(at: number, length: number, inSlot: number, frameEnd: number): number {
     const c = this.#context;
-    let verdict = known4(c, at, length, inSlot);
-    if (verdict >= 0) return verdict;
     c.at = c.outAt = at;
     c.length = c.outLength = length;
     c.limit = at + length;
     c.inSlot = c.outSlot = inSlot;
     c.frameEnd = frameEnd;
     c.inFlags = c.interfaces[inSlot * IF_STRIDE + IF_FLAGS] | 0;
-    verdict = receive(c, at, length);
+    const verdict = receive(c, at, length);
     countInterfaces(c, verdict);
     return verdict;
+  }
+
+  /** `decide` for a packet that is a burst by itself: forwarded at once if it can be. */
+  process(at: number, length: number, inSlot: number, frameEnd: number): number {
+    const burst = this.burst;
+    burst.ats[0] = at;
+    burst.lengths[0] = length;
+    burst.slots[0] = inSlot;
+    this.lookAhead(1);
+    if (this.forward(0, 1) === 0) return this.decide(at, length, inSlot, frameEnd);
+    const c = this.#context;
+    c.outAt = at;
+    c.outLength = length;
+    c.outSlot = burst.outSlots[0];
+    return VERDICT_TX;
   }
 
   /** After VERDICT_PIECES: frames that are still to be made, by `nextPiece`, before any other packet is processed. */

@@ -22,17 +22,7 @@ import type { Context } from "./context.ts";
 
 // Own constants: see "Speed" in context.ts.
 const { COUNT_PUNT_LOCAL, COUNT_PUNT_NEIGHBOR, COUNT_PUNT_NO_ROUTE, COUNT_PUNT_UNATTACHED } = counters;
-const {
-  ADJ_DST_MAC_HIGH,
-  ADJ_DST_MAC_LOW,
-  ADJ_FLAGS,
-  ADJ_MTU,
-  ADJ_RESOLVED,
-  ADJ_SLOT,
-  ADJ_SRC_MAC_HIGH,
-  ADJ_SRC_MAC_LOW,
-  ADJ_STRIDE,
-} = adjacency;
+const { ADJ_MACS, ADJ_MTU, ADJ_OUT, ADJ_SLOT, ADJ_STRIDE } = adjacency;
 const { ROUTE_LOCAL } = route;
 const { ETHERNET_HEADER_BYTES, ETHERNET_TYPE, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } = ethernet;
 const { IPV4_DST } = ipv4;
@@ -99,18 +89,17 @@ function fillHop(c: Context, hops: Int32Array, hop: number, index: number): void
   const adjacencies = c.adjacencies;
   const row = index * ADJ_STRIDE;
   hops[hop + MTU] = adjacencies[row + ADJ_MTU];
-  if ((adjacencies[row + ADJ_FLAGS] & ADJ_RESOLVED) === 0) return;
-  const sourceHigh = adjacencies[row + ADJ_SRC_MAC_HIGH];
-  hops[hop + SLOT] = adjacencies[row + ADJ_SLOT];
-  hops[hop + MACS] = adjacencies[row + ADJ_DST_MAC_HIGH];
-  hops[hop + MACS + 1] = (adjacencies[row + ADJ_DST_MAC_LOW] << 16) | (sourceHigh >>> 16);
-  hops[hop + MACS + 2] = (sourceHigh << 16) | adjacencies[row + ADJ_SRC_MAC_LOW];
+  if (adjacencies[row + ADJ_OUT] < 0) return;
+  hops[hop + SLOT] = adjacencies[row + ADJ_OUT];
+  for (let i = 0; i < 3; i++) hops[hop + MACS + i] = adjacencies[row + ADJ_MACS + i];
 }
 
 /** Forgets the cached hops: a new generation has come. */
 export function clearHops(c: Context): void {
   c.hops4.fill(HOP_UNKNOWN);
   c.hops6.fill(HOP_UNKNOWN);
+  if (c.podHops.length < c.tables.pods.capacity) c.podHops = new Int32Array(c.tables.pods.capacity);
+  c.podHops.fill(HOP_UNKNOWN);
 }
 
 /** Writes the MACs of a hop into the frame at byte `out`. */

@@ -6,15 +6,10 @@
  */
 
 export const ADJ_SLOT = 0; // egress slot, -1 = not an attached interface
-export const ADJ_FLAGS = 1; // ADJ_RESOLVED
-export const ADJ_DST_MAC_HIGH = 2; // first four bytes, int32
-export const ADJ_DST_MAC_LOW = 3; // last two bytes, u16
-export const ADJ_SRC_MAC_HIGH = 4;
-export const ADJ_SRC_MAC_LOW = 5;
-export const ADJ_MTU = 6; // bytes of IP packet
+export const ADJ_OUT = 1; // the slot again if the neighbor is resolved: packets can leave; else -1
+export const ADJ_MACS = 2; // 3 words: destination and source MAC as they stand in a frame, big-endian
+export const ADJ_MTU = 5; // bytes of IP packet
 export const ADJ_STRIDE = 8;
-
-export const ADJ_RESOLVED = 1;
 
 export class AdjacencyTable {
   readonly buffer: SharedArrayBuffer;
@@ -45,13 +40,13 @@ export class AdjacencyTable {
     mtuBytes: number,
   ): void {
     const at = adjacency * ADJ_STRIDE;
+    const srcHigh = macHighOf(srcMac);
     this.words[at + ADJ_SLOT] = slot;
-    this.words[at + ADJ_DST_MAC_HIGH] = dstMac === null ? 0 : macHighOf(dstMac);
-    this.words[at + ADJ_DST_MAC_LOW] = dstMac === null ? 0 : macLowOf(dstMac);
-    this.words[at + ADJ_SRC_MAC_HIGH] = macHighOf(srcMac);
-    this.words[at + ADJ_SRC_MAC_LOW] = macLowOf(srcMac);
+    this.words[at + ADJ_OUT] = dstMac === null ? -1 : slot;
+    this.words[at + ADJ_MACS] = dstMac === null ? 0 : macHighOf(dstMac);
+    this.words[at + ADJ_MACS + 1] = ((dstMac === null ? 0 : macLowOf(dstMac)) << 16) | (srcHigh >>> 16);
+    this.words[at + ADJ_MACS + 2] = (srcHigh << 16) | macLowOf(srcMac);
     this.words[at + ADJ_MTU] = mtuBytes;
-    this.words[at + ADJ_FLAGS] = dstMac === null ? 0 : ADJ_RESOLVED;
   }
 }
 

@@ -20,25 +20,7 @@ import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
 import * as layout from "./session_layout.ts";
 import { ReplyIndex } from "./session_reply.ts";
 
-export {
-  SESSION_FULL,
-  SESSION_KIND,
-  SESSION_LAST_SEEN,
-  SESSION_LIVE,
-  SESSION_MAX_BUCKETS,
-  SESSION_NOTE,
-  SESSION_OFFLOAD,
-  SESSION_ORIGINAL,
-  SESSION_POD,
-  SESSION_REPLY4,
-  SESSION_REPLY6,
-  SESSION_REPLY_TAKEN,
-  SESSION_SERVICE,
-  SESSION_STATE_CLOSING,
-  SESSION_STATE_ESTABLISHED,
-  SESSION_STATE_OTHER,
-  SESSION_STATE_TRANSITORY,
-} from "./session_layout.ts";
+export * from "./session_layout.ts";
 
 // V8 folds constants of the own module into the code, but reads imported ones from memory at every use: hence these.
 const hash4 = keyedHash4;
@@ -56,6 +38,7 @@ const REPLY6 = layout.SESSION_REPLY6;
 const LIVE = layout.SESSION_LIVE;
 const TIMEOUTS = layout.HEADER_TIMEOUTS;
 const KEY = layout.HEADER_KEY;
+const LANE_ORDER = layout.LANE_ORDER;
 const TAGS_AT = layout.HEADER_WORDS;
 const USED = layout.HEADER_USED;
 const VERSION = layout.HEADER_VERSION;
@@ -85,31 +68,41 @@ export class SessionTable {
   /** Seconds until an idle session expires, by state, in the shared header: the control plane may write it at any time. */
   readonly timeouts: Int32Array;
 
-  readonly #bucketMask: number;
-  readonly #entriesAt: number;
+  // Where things are, for whoever looks ahead: session_layout.ts, session_reply.ts.
+  readonly bucketMask: number;
+  readonly entriesAt: number;
+  readonly linesAt: number;
+  readonly lineMask: number;
+  readonly indexMask: number;
+
   readonly #replies: ReplyIndex;
   #filter: SessionFilter | null;
   readonly ending: layout.SessionEnding | null;
 
   /** Bytes of a table of `buckets` (a power of two) buckets. */
   static bytesFor(buckets: number, addressWords: 1 | 4): number {
-    return 4 *
-      (layout.entriesAtFor(buckets) + buckets * layout.BUCKET_ENTRIES * layout.strideFor(addressWords));
+    return 4 * (layout.entriesAtFor(buckets, layout.LINE_SLOTS) +
+      buckets * layout.BUCKET_ENTRIES * layout.strideFor(addressWords));
   }
 
   /**
    * A new, empty table. `seed`: at least four random words, different in every process. Timeouts start as 40 s, TCP transitory and
    * closing 240 s, established 7440 s. RangeError for a number of buckets that is no power of two or too large.
    */
-  static create(buckets: number, addressWords: 1 | 4, seed: Uint32Array, shared = true): SessionTable {
+  static create(
+    buckets: number,
+    addressWords: 1 | 4,
+    seed: Uint32Array,
+    memory: layout.SessionMemorySource = layout.SHARED_MEMORY,
+  ): SessionTable {
     layout.checkBuckets(buckets);
     if (seed.length < 4) throw new RangeError(`session seed must have four words: ${seed.length}`);
-    const bytes = SessionTable.bytesFor(buckets, addressWords);
-    const buffer = shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+    const buffer = memory.allocate(SessionTable.bytesFor(buckets, addressWords));
     const words = new Int32Array(buffer, 0, layout.HEADER_WORDS);
     words[layout.HEADER_MAGIC] = layout.SESSION_MAGIC;
     words[layout.HEADER_BUCKETS] = buckets;
     words[layout.HEADER_ADDRESS_WORDS] = addressWords;
+    words[layout.HEADER_LEAD] = (-memory.lineOffsetOf(buffer) & 63) >> 2;
     words.set([40, 240, 7440, 240], TIMEOUTS);
     expandSeed(seed, words, KEY);
     return new SessionTable(buffer);
@@ -132,9 +125,13 @@ export class SessionTable {
     this.key = new Int32Array(2 * this.addressWords + 1);
     this.replyKey = new Int32Array(2 * this.addressWords + 1);
     this.timeouts = new Int32Array(buffer, TIMEOUTS * 4, 4);
-    this.#bucketMask = this.buckets - 1;
-    this.#entriesAt = layout.entriesAtFor(this.buckets);
-    this.#replies = new ReplyIndex(this.words, this.buckets);
+    this.bucketMask = this.buckets - 1;
+    const lead = this.words[layout.HEADER_LEAD];
+    this.entriesAt = layout.entriesAtFor(this.buckets, lead);
+    this.#replies = new ReplyIndex(this.words, this.buckets, lead);
+    this.linesAt = this.#replies.linesAt;
+    this.lineMask = this.#replies.lineMask;
+    this.indexMask = this.#replies.indexMask;
     this.#filter = filter;
     this.ending = ending;
   }
@@ -206,7 +203,7 @@ export class SessionTable {
     this.#enter();
     if (holder >= 0) this.#free(holder);
     if (same >= 0 && same !== holder) this.#free(same);
-    const index = this.#freeIndex(hash & this.#bucketMask, now);
+    const index = this.#freeIndex(hash & this.bucketMask, now);
     const slot = index < 0 ? -1 : this.#freeSlot(replyHash, now);
     let entry = layout.SESSION_FULL;
     if (slot >= 0) {
@@ -227,7 +224,7 @@ export class SessionTable {
 
   /** Frees all entries. */
   clear(): void {
-    for (let index = 0; index < this.capacity; index++) this.remove(this.#entriesAt + index * this.stride);
+    for (let index = 0; index < this.capacity; index++) this.remove(this.entriesAt + index * this.stride);
   }
 
   state(entry: number): number {
@@ -254,7 +251,7 @@ export class SessionTable {
   /** Frees the expired among `count` entries from number `cursor` on; returns the number to go on with (round the table). */
   sweep(cursor: number, count: number, now: number): number {
     for (; count > 0; count--) {
-      const entry = this.#entriesAt + cursor * this.stride;
+      const entry = this.entriesAt + cursor * this.stride;
       if (this.words[entry] !== 0 && isExpired(this.words, entry, now)) this.remove(entry);
       cursor = cursor + 1 === this.capacity ? 0 : cursor + 1;
     }
@@ -269,7 +266,7 @@ export class SessionTable {
   /** Visits the live sessions among `count` entries from number `first` on. The visitor may remove the one it is given. */
   forEach(now: number, visit: (entry: number) => void, first = 0, count = this.capacity): void {
     for (let index = first; index < Math.min(first + count, this.capacity); index++) {
-      const entry = this.#entriesAt + index * this.stride;
+      const entry = this.entriesAt + index * this.stride;
       if (this.words[entry] !== 0 && !isExpired(this.words, entry, now)) visit(entry);
     }
   }
@@ -277,7 +274,7 @@ export class SessionTable {
   /** Stops counting its sessions: they are counted in another table now. For its writer, who must not write it any more. */
   leaveFilter(): void {
     for (let index = 0; index < this.capacity; index++) {
-      this.#count(this.#entriesAt + index * this.stride, -1);
+      this.#count(this.entriesAt + index * this.stride, -1);
     }
     this.#filter = null;
   }
@@ -309,11 +306,11 @@ export class SessionTable {
 
   #lookOriginal4(hash: number, protocol: number, source: number, destination: number, ports: number): number {
     const words = this.words;
-    const bucket = hash & this.#bucketMask;
+    const bucket = hash & this.bucketMask;
     let hits = tagHits(words[(TAGS_AT + bucket) & OFFSET_MASK], hash);
     while (hits !== 0) {
       const lane = Math.clz32(hits) >>> 3;
-      const entry = (this.#entriesAt + Math.imul((bucket << 2) | lane, STRIDE4)) & OFFSET_MASK;
+      const entry = (this.entriesAt + Math.imul((bucket << 2) | lane, STRIDE4)) & OFFSET_MASK;
       if (
         words[entry + 8] === ports && words[entry + 6] === source && words[entry + 7] === destination &&
         isLiveSession(words[entry], protocol)
@@ -325,11 +322,11 @@ export class SessionTable {
 
   #lookOriginal6(hash: number, protocol: number, key: Int32Array): number {
     const words = this.words;
-    const bucket = hash & this.#bucketMask;
+    const bucket = hash & this.bucketMask;
     let hits = tagHits(words[(TAGS_AT + bucket) & OFFSET_MASK], hash);
     while (hits !== 0) {
       const lane = Math.clz32(hits) >>> 3;
-      const entry = (this.#entriesAt + Math.imul((bucket << 2) | lane, STRIDE6)) & OFFSET_MASK;
+      const entry = (this.entriesAt + Math.imul((bucket << 2) | lane, STRIDE6)) & OFFSET_MASK;
       if (equalTuple(words, entry + ORIGINAL, key) && isLiveSession(words[entry], protocol)) return entry;
       hits ^= 0x80000000 >>> (lane << 3);
     }
@@ -339,11 +336,12 @@ export class SessionTable {
   /** Number of a free entry of the bucket, an expired one freed if need be; -1 if all four are alive. */
   #freeIndex(bucket: number, now: number): number {
     const tags = this.words[TAGS_AT + bucket];
-    for (let lane = 0; lane < 4; lane++) {
+    for (let order = LANE_ORDER, tried = 0; tried < 4; tried++, order >>= 2) {
+      const lane = order & 3;
       if (((tags >>> (24 - (lane << 3))) & 0xff) === 0) return (bucket << 2) | lane;
     }
     for (let index = bucket << 2; index < (bucket << 2) + 4; index++) {
-      const entry = this.#entriesAt + index * this.stride;
+      const entry = this.entriesAt + index * this.stride;
       if (!isExpired(this.words, entry, now)) continue;
       this.#free(entry);
       return index;
@@ -357,13 +355,13 @@ export class SessionTable {
     if (slot >= 0) return slot;
     const index = this.#replies.expiredIndex(hash, now, this.stride);
     if (index < 0) return -1;
-    this.#free(this.#entriesAt + index * this.stride);
+    this.#free(this.entriesAt + index * this.stride);
     return this.#replies.vacant(hash); // closing the gap decides which slot is free now
   }
 
   #write(index: number, hash: number, protocol: number, now: number): number {
     const words = this.words;
-    const entry = this.#entriesAt + index * this.stride;
+    const entry = this.entriesAt + index * this.stride;
     words[entry + LAST_SEEN] = now;
     for (let i = LAST_SEEN + 1; i < ORIGINAL; i++) words[entry + i] = 0;
     const width = this.key.length;
@@ -380,7 +378,7 @@ export class SessionTable {
 
   #free(entry: number): void {
     const words = this.words;
-    const index = ((entry - this.#entriesAt) / this.stride) | 0;
+    const index = ((entry - this.entriesAt) / this.stride) | 0;
     const replyHash = this.#hash(words[entry] >>> 24, words, entry + this.replyAt);
     this.#count(entry, -1);
     if (words[entry + OFFLOAD] > 0) this.ending?.end(words[entry + OFFLOAD] - 1);

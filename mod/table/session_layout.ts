@@ -4,7 +4,7 @@
  *   word 0      header    HEADER_WORDS: geometry, live count, version, timeouts, hash key
  *   64          tags      1 word a bucket: four 8-bit tags, entry 0's in the top byte; 0 = the entry is free
  *   repliesAt   replies   2 words an entry, in lines of 16: top bits of the hash | entry index + 1; 0 = free
- *   entriesAt   entries   4 a bucket; A = 1 for IPv4, 4 for IPv6:
+ *   entriesAt   entries   4 a bucket, likewise at the start of a line; A = 1 for IPv4, 4 for IPv6:
  *
  *        words    A = 1     A = 4
  *        0        KIND      protocol << 24 | state << 16 | flags; 0 = free
@@ -17,6 +17,10 @@
  *        A+A+1    9 … 11    15 … 23   reply tuple as the pod's packets carry it: source = pod, destination = client
  *
  *   bytes a session, both directions      A = 1: 48 entry + 8 reply slots + 1 tag = 57      A = 4: 96 + 8 + 1 = 105
+ *
+ * A bucket of IPv4 is three lines of 64 bytes: its first and last entry lie in one each, the middle ones in two, which is why these are
+ * taken last. The allocator does not begin buffers at a line (malloc puts 16 bytes before large ones), so whoever makes a table says how
+ * far off it is, and up to 15 words stay free.
  *
  * A tuple decides only by exact comparison; tags only say where to look. An original lookup reads one tag word and (nearly always)
  * one entry. A reply lookup starts at its home in one 64-byte line (the hash's top four bits, which the slot keeps) and walks round
@@ -51,6 +55,8 @@ export const SESSION_REPLY_TAKEN = -2;
 export const SESSION_MAX_BUCKETS = 1 << 22; // 2^24 entries: index + 1 takes 25 bits of a reply slot, 7 are left of the hash
 
 export const BUCKET_ENTRIES = 4;
+/** Entries of a bucket in the order in which they are taken, two bits each, the first one lowest: 0, 3, 1, 2. */
+export const LANE_ORDER = 0b10_01_11_00;
 export const LINE_SLOTS = 16;
 
 export const HEADER_MAGIC = 0;
@@ -60,6 +66,8 @@ export const HEADER_USED = 3; // entries in use
 export const HEADER_VERSION = 4; // odd while the writer changes something
 export const HEADER_TIMEOUTS = 8; // 4 words: seconds by state
 export const HEADER_KEY = 16; // HASH_KEY_WORDS words
+export const HEADER_LEAD = 43; // words left free before the reply slots
+// 44 … 55 stay 0: who looks ahead without a guess looks there
 export const HEADER_WORDS = 64;
 export const SESSION_MAGIC = 0x6b755331; // "kuS1"
 
@@ -74,14 +82,14 @@ export function strideFor(addressWords: 1 | 4): number {
   return SESSION_ORIGINAL + 2 * (2 * addressWords + 1);
 }
 
-/** Word of the first reply slot: behind the tags, at the start of a 64-byte line. */
-export function repliesAtFor(buckets: number): number {
-  return (HEADER_WORDS + buckets + LINE_SLOTS - 1) & ~(LINE_SLOTS - 1);
+/** Word of the first reply slot: behind the tags, at the start of a 64-byte line of memory, which is `lead` words off the buffer's. */
+export function repliesAtFor(buckets: number, lead: number): number {
+  return ((HEADER_WORDS + buckets + LINE_SLOTS - 1) & ~(LINE_SLOTS - 1)) + lead;
 }
 
 /** Word of the first entry: behind at least one line of reply slots. */
-export function entriesAtFor(buckets: number): number {
-  return repliesAtFor(buckets) + Math.max(2 * buckets * BUCKET_ENTRIES, LINE_SLOTS);
+export function entriesAtFor(buckets: number, lead: number): number {
+  return repliesAtFor(buckets, lead) + Math.max(2 * buckets * BUCKET_ENTRIES, LINE_SLOTS);
 }
 
 /** Who repeats sessions, as a table sees it: by flows. */
@@ -91,6 +99,20 @@ export interface SessionEnding {
   /** It is at another entry. */
   rename(flow: number, entry: number): void;
 }
+
+/** Where the memory of a table comes from. */
+export interface SessionMemorySource {
+  /** Memory of so many bytes, all 0, which begins at a multiple of four. */
+  allocate(bytes: number): SharedArrayBuffer | ArrayBuffer;
+  /** How many bytes behind the start of a 64-byte line it begins. */
+  lineOffsetOf(buffer: SharedArrayBuffer | ArrayBuffer): number;
+}
+
+/** Memory that threads share, wherever it begins. */
+export const SHARED_MEMORY: SessionMemorySource = {
+  allocate: (bytes) => new SharedArrayBuffer(bytes),
+  lineOffsetOf: () => 0,
+};
 
 // In the hot functions below the constants above stand as numbers: V8 reads exported constants from memory at every use.
 

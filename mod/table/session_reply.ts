@@ -13,26 +13,29 @@ const OFFSET_MASK = 0x3fffffff; // see session.ts
 
 export class ReplyIndex {
   readonly #words: Int32Array;
-  readonly #lineMask: number;
-  readonly #indexMask: number;
-  readonly #linesAt: number;
+  /** Masks a hash to its line. */
+  readonly lineMask: number;
+  /** The bits of a slot that are an entry's index + 1. */
+  readonly indexMask: number;
+  /** Word of the first line. */
+  readonly linesAt: number;
   readonly #entriesAt: number;
 
   /** The index in the table `words` of `buckets` buckets. */
-  constructor(words: Int32Array, buckets: number) {
+  constructor(words: Int32Array, buckets: number, lead: number) {
     const capacity = buckets * layout.BUCKET_ENTRIES;
     this.#words = words;
-    this.#lineMask = Math.max(2 * capacity / layout.LINE_SLOTS, 1) - 1;
-    this.#indexMask = 2 * capacity - 1; // index + 1 ≤ capacity, one bit more than the index needs
-    this.#linesAt = layout.repliesAtFor(buckets);
-    this.#entriesAt = layout.entriesAtFor(buckets);
+    this.lineMask = Math.max(2 * capacity / layout.LINE_SLOTS, 1) - 1;
+    this.indexMask = 2 * capacity - 1; // index + 1 ≤ capacity, one bit more than the index needs
+    this.linesAt = layout.repliesAtFor(buckets, lead);
+    this.#entriesAt = layout.entriesAtFor(buckets, lead);
   }
 
   /** Entry whose reply tuple this is, expired or not, or -1. Tables of addressWords 1. */
   look4(hash: number, protocol: number, source: number, destination: number, ports: number): number {
     const words = this.#words;
-    const indexMask = this.#indexMask;
-    const line = (this.#linesAt + ((hash & this.#lineMask) << 4)) & OFFSET_MASK;
+    const indexMask = this.indexMask;
+    const line = (this.linesAt + ((hash & this.lineMask) << 4)) & OFFSET_MASK;
     for (let i = 0, position = hash >>> 28; i < 16; i++, position = (position + 1) & 15) {
       const slot = words[line + position];
       if (slot === 0) return -1;
@@ -49,8 +52,8 @@ export class ReplyIndex {
   /** The same for tables of addressWords 4; `key` has nine words. */
   look6(hash: number, protocol: number, key: Int32Array): number {
     const words = this.#words;
-    const indexMask = this.#indexMask;
-    const line = (this.#linesAt + ((hash & this.#lineMask) << 4)) & OFFSET_MASK;
+    const indexMask = this.indexMask;
+    const line = (this.linesAt + ((hash & this.lineMask) << 4)) & OFFSET_MASK;
     for (let i = 0, position = hash >>> 28; i < 16; i++, position = (position + 1) & 15) {
       const slot = words[line + position];
       if (slot === 0) return -1;
@@ -75,7 +78,7 @@ export class ReplyIndex {
   expiredIndex(hash: number, now: number, stride: number): number {
     const line = this.#lineOf(hash);
     for (let at = line; at < line + 16; at++) {
-      const index = (this.#words[at] & this.#indexMask) - 1;
+      const index = (this.#words[at] & this.indexMask) - 1;
       if (layout.isExpired(this.#words, this.#entriesAt + index * stride, now)) return index;
     }
     return -1;
@@ -83,14 +86,14 @@ export class ReplyIndex {
 
   /** Writes the slot of entry number `index` at word `slot`, found by `vacant`. */
   put(slot: number, hash: number, index: number): void {
-    this.#words[slot] = (hash & ~this.#indexMask) | (index + 1);
+    this.#words[slot] = (hash & ~this.indexMask) | (index + 1);
   }
 
   /** Frees the slot of entry number `index` and moves back what had walked past it. */
   remove(hash: number, index: number): void {
     const words = this.#words;
     const line = this.#lineOf(hash);
-    const wanted = (hash & ~this.#indexMask) | (index + 1);
+    const wanted = (hash & ~this.indexMask) | (index + 1);
     for (let i = 0, position = hash >>> 28; i < 16; i++, position = (position + 1) & 15) {
       if (words[line + position] !== wanted) continue;
       closeGap(words, line, position);
@@ -99,7 +102,7 @@ export class ReplyIndex {
   }
 
   #lineOf(hash: number): number {
-    return this.#linesAt + ((hash & this.#lineMask) << 4);
+    return this.linesAt + ((hash & this.lineMask) << 4);
   }
 }
 

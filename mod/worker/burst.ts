@@ -13,6 +13,7 @@ import {
   COUNT_TX_UNKNOWN_SLOT,
   type Counters,
 } from "../metrics/counters.ts";
+import { BURST_PACKETS } from "../datapath/burst.ts";
 import {
   HEADROOM_BYTES,
   type Processor,
@@ -26,12 +27,14 @@ import { IF_MAC_HIGH, IF_MAC_LOW, IF_PRESENT, IF_STRIDE, InterfaceTable } from "
 import { type FramePool, NO_FRAME } from "./frame_pool.ts";
 import { HeldFrames, HOLD_MS } from "./held_frames.ts";
 import type { Port } from "./port.ts";
-import { addressToHost, PUNT_TAG_EGRESS, pushPuntTag, SLOT_MAC_HI } from "./punt.ts";
+import { addressToHost, PUNT_TAG_BYTES, PUNT_TAG_EGRESS, pushPuntTag, SLOT_MAC_HI } from "./punt.ts";
 
 /** Packets taken from one ring before the others get their turn: a bound on what one busy interface delays. */
-export const BURST = 64;
+export const BURST = BURST_PACKETS;
 /** The highest slot: it travels in a VLAN id. */
 const MAX_SLOT = 4094;
+/** Slot of frames that came from no interface. */
+const NO_SLOT = MAX_SLOT + 1;
 /** Frames that fill rings leave in the pool, so that transmitting never waits for receiving. */
 export const POOL_RESERVE = 1024;
 /** Frames put into a fill ring at a time, at most. */
@@ -92,32 +95,56 @@ export function receiveBurst(context: BurstContext, port: Port): number {
   const rx = port.socket.rx;
   const count = rx.peek(BURST);
   if (count === 0) return 0;
-  const frameMask = ~(context.frameBytes - 1);
+  const { processor } = context;
+  const { ats, lengths, slots } = processor.burst;
   for (let i = 0; i < count; i++) {
-    const at = rx.frameAddr(i);
-    handleFrame(context, port, at & frameMask, at, rx.lengthBytes(i));
+    ats[i] = rx.frameAddr(i);
+    lengths[i] = rx.lengthBytes(i);
+    slots[i] = port.slot;
+  }
+  if (port.slot === 0) readSlots(context, count);
+  processor.lookAhead(count);
+  for (let i = 0; i < count;) {
+    const known = processor.forward(i, count);
+    for (; i < known; i++) transmitKnown(context, i);
+    if (i < count) handleFrame(context, i++);
   }
   rx.release(count);
   return count;
 }
 
-/** One packet: which interface it came by, what becomes of it, and where its frame goes. */
-function handleFrame(
-  context: BurstContext,
-  port: Port,
-  frameStart: number,
-  at: number,
-  length: number,
-): void {
-  const { frames, processor } = context;
-  let slot = port.slot;
-  if (slot === 0) {
-    // On ku1 the destination MAC names the interface; anything else was not sent by the steering programs.
-    if (length < 14 || frames.getUint32(at) !== SLOT_MAC_HI) return dropFrame(context, frameStart);
-    slot = frames.getUint16(at + 4);
-    if (slot > MAX_SLOT) return dropFrame(context, frameStart);
+/** On ku1 the destination MAC names the interface; anything else was not sent by the steering programs. */
+function readSlots(context: BurstContext, count: number): void {
+  const { frames } = context;
+  const { ats, lengths, slots } = context.processor.burst;
+  for (let i = 0; i < count; i++) {
+    const at = ats[i];
+    const isOurs = lengths[i] >= 14 && frames.getUint32(at) === SLOT_MAC_HI;
+    const slot = isOurs ? frames.getUint16(at + 4) : NO_SLOT;
+    slots[i] = slot > MAX_SLOT ? NO_SLOT : slot;
   }
-  const verdict = processor.process(at, length, slot, frameStart + context.frameBytes);
+}
+
+/** A packet of the burst that was forwarded without a verdict of its own. */
+function transmitKnown(context: BurstContext, i: number): void {
+  const { ats, lengths, outSlots } = context.processor.burst;
+  const at = ats[i];
+  const frameStart = at & ~(context.frameBytes - 1);
+  const port = context.bySlot[outSlots[i]];
+  if (port !== null) return enqueue(context, port, frameStart, at, lengths[i]);
+  sendTagged(context, frameStart, at, lengths[i], outSlots[i] | PUNT_TAG_EGRESS);
+}
+
+/** One packet of the burst about which something has to be decided, and where its frame goes. */
+function handleFrame(context: BurstContext, i: number): void {
+  const { processor } = context;
+  const { ats, lengths, slots } = processor.burst;
+  const at = ats[i];
+  const length = lengths[i];
+  const slot = slots[i];
+  const frameStart = at & ~(context.frameBytes - 1);
+  if (slot === NO_SLOT) return dropFrame(context, frameStart);
+  const verdict = processor.decide(at, length, slot, frameStart + context.frameBytes);
   if (verdict === VERDICT_HOLD) return holdFrame(context, frameStart, at, length, slot);
   settleFrame(context, verdict, frameStart, slot);
   if (processor.firstFragments !== context.firstFragments) releaseBehind(context);
@@ -190,7 +217,7 @@ function releaseFrame(context: BurstContext, place: number): boolean {
   const frameStart = held.frameStarts[place];
   const slot = held.slots[place];
   const frameEnd = frameStart + context.frameBytes;
-  const verdict = processor.process(held.packetAts[place], held.lengths[place], slot, frameEnd);
+  const verdict = processor.decide(held.packetAts[place], held.lengths[place], slot, frameEnd);
   if (verdict === VERDICT_HOLD) return false;
   settleFrame(context, verdict, frameStart, slot);
   return true;
@@ -205,8 +232,9 @@ function dropFrame(context: BurstContext, frameStart: number): void {
 function transmit(context: BurstContext, frameStart: number, processor: Processor): void {
   const slot = processor.outSlot;
   const port = context.bySlot[slot];
-  if (port !== null) return enqueue(context, port, frameStart, processor.outAt, processor.outLength);
-  sendTagged(context, frameStart, processor, slot | PUNT_TAG_EGRESS);
+  const { outAt, outLength } = processor;
+  if (port !== null) return enqueue(context, port, frameStart, outAt, outLength);
+  sendTagged(context, frameStart, outAt, outLength, slot | PUNT_TAG_EGRESS);
 }
 
 /** Into the kernel: as having arrived on `slot`, or on ku0 when slot is 0. */
@@ -218,7 +246,7 @@ function punt(context: BurstContext, frameStart: number, slot: number, processor
       context.frames.setInt32(processor.outAt, words[slot * IF_STRIDE + IF_MAC_HIGH]);
       context.frames.setUint16(processor.outAt + 4, words[slot * IF_STRIDE + IF_MAC_LOW]);
     }
-    return sendTagged(context, frameStart, processor, slot);
+    return sendTagged(context, frameStart, processor.outAt, processor.outLength, slot);
   }
   const host = context.bySlot[0];
   if (host === null) return unattached(context, frameStart);
@@ -226,11 +254,17 @@ function punt(context: BurstContext, frameStart: number, slot: number, processor
   enqueue(context, host, frameStart, processor.outAt, processor.outLength);
 }
 
-function sendTagged(context: BurstContext, frameStart: number, processor: Processor, tci: number): void {
+function sendTagged(
+  context: BurstContext,
+  frameStart: number,
+  packetAt: number,
+  length: number,
+  tci: number,
+): void {
   const host = context.bySlot[0];
-  if (host === null || processor.outAt - frameStart < 4) return unattached(context, frameStart);
-  const at = pushPuntTag(context.frames, processor.outAt, tci);
-  enqueue(context, host, frameStart, at, processor.outLength + 4);
+  if (host === null || packetAt - frameStart < PUNT_TAG_BYTES) return unattached(context, frameStart);
+  const at = pushPuntTag(context.frames, packetAt, tci);
+  enqueue(context, host, frameStart, at, length + PUNT_TAG_BYTES);
 }
 
 function unattached(context: BurstContext, frameStart: number): void {

@@ -14,7 +14,7 @@ import { OverflowTable } from "../../mod/table/overflow.ts";
 import { POD_ACTIVE, POD_DRAINING, PodTable } from "../../mod/table/pod.ts";
 import { ROUTE_LOCAL, type RouteEntry, RouteTable } from "../../mod/table/route.ts";
 import { SERVICE_HOST_VIP, SERVICE_IN_USE, ServiceTable } from "../../mod/table/service.ts";
-import { SessionTable } from "../../mod/table/session.ts";
+import { type SessionMemorySource, SessionTable } from "../../mod/table/session.ts";
 
 /** Bytes of an address in text, 4 or 16. IPv6 may have one "::". */
 export function addressBytes(text: string): Uint8Array {
@@ -84,6 +84,8 @@ export interface WorldSpec {
   ip6SrcAddress?: string;
   nat46Prefix?: string;
   frames?: number;
+  /** Where the session tables' memory comes from. */
+  memory?: SessionMemorySource;
 }
 
 /** Bytes from one frame to the next, and from a frame's memory to where a received packet starts in it. */
@@ -115,7 +117,11 @@ export class World {
     this.counters = Counters.create(spec.services.length + 8, pods + 64);
     const flows = offload === null ? null : offload(this.counters);
     const table = (addressWords: 1 | 4) =>
-      new SessionTable(SessionTable.create(spec.buckets ?? 64, addressWords, SEED).buffer, null, flows);
+      new SessionTable(
+        SessionTable.create(spec.buckets ?? 64, addressWords, SEED, spec.memory).buffer,
+        null,
+        flows,
+      );
     this.sessions4 = table(1);
     this.sessions6 = table(4);
     this.processor = new Processor({

@@ -186,9 +186,10 @@ class Life {
     };
     for (const table of [...this.tables, this.overflow]) {
       const entries = table instanceof SessionTable ? table.capacity : table.places;
-      for (let i = 1; i <= entries; i++) {
-        add(table.words, table.words.length - i * table.stride, table.replyAt);
-      }
+      const first = table instanceof SessionTable
+        ? table.entriesAt
+        : table.words.length - entries * table.stride;
+      for (let i = 0; i < entries; i++) add(table.words, first + i * table.stride, table.replyAt);
     }
     return counts;
   }

@@ -85,25 +85,20 @@ Deno.test("PodTable.set reads an address that starts anywhere in a larger buffer
   assertEquals([table.addressWord(0, 0), table.address4(0)], [0x20010db8, 7]);
 });
 
-Deno.test("AdjacencyTable: MACs are two words; without a neighbor's MAC the row is not resolved", () => {
+Deno.test("AdjacencyTable: MACs are three words as in a frame; without a neighbor's MAC nothing can leave", () => {
   const table = new adjacency.AdjacencyTable(new SharedArrayBuffer(adjacency.AdjacencyTable.bytesFor(3)));
   const dst = Uint8Array.of(0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54);
   const src = Uint8Array.of(2, 0, 0, 0, 0, 9);
   const [first, last] = changedRange(table.words, () => table.set(1, 5, dst, src, 1400));
   assertEquals([first >= adjacency.ADJ_STRIDE, last < 2 * adjacency.ADJ_STRIDE], [true, true]);
+  const { ADJ_SLOT, ADJ_OUT, ADJ_MACS, ADJ_MTU } = adjacency;
   const read = () =>
-    [
-      adjacency.ADJ_SLOT,
-      adjacency.ADJ_FLAGS,
-      adjacency.ADJ_DST_MAC_HIGH,
-      adjacency.ADJ_DST_MAC_LOW,
-      adjacency.ADJ_SRC_MAC_HIGH,
-      adjacency.ADJ_SRC_MAC_LOW,
-      adjacency.ADJ_MTU,
-    ].map((column) => table.get(1, column));
-  assertEquals(read(), [5, adjacency.ADJ_RESOLVED, 0xfedcba98 | 0, 0x7654, 0x02000000, 9, 1400]);
+    [ADJ_SLOT, ADJ_OUT, ADJ_MACS, ADJ_MACS + 1, ADJ_MACS + 2, ADJ_MTU].map((column) => table.get(1, column));
+  assertEquals(read(), [5, 5, 0xfedcba98 | 0, 0x76540200, 9, 1400]);
   table.set(1, -1, null, src, 1500);
-  assertEquals(read(), [-1, 0, 0, 0, 0x02000000, 9, 1500]);
+  assertEquals(read(), [-1, -1, 0, 0x0200, 9, 1500]);
+  table.set(1, 7, null, src, 1500);
+  assertEquals(read(), [7, -1, 0, 0x0200, 9, 1500]);
 });
 
 Deno.test("InterfaceTable: a row is set, read and cleared; slots beyond the table have no flags", () => {

@@ -48,7 +48,11 @@ export class Model {
   }
 
   #create(buckets: number): SessionTable {
-    const table = SessionTable.create(buckets, this.#addressWords, SEED, this.#random.below(2) === 0);
+    const table = SessionTable.create(buckets, this.#addressWords, SEED, {
+      allocate: (bytes) =>
+        this.#random.below(2) === 0 ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes),
+      lineOffsetOf: () => 4 * this.#random.below(16),
+    });
     table.timeouts.set(TIMEOUTS);
     return table;
   }

@@ -25,8 +25,8 @@ function insert(table: SessionTable, n: number, state: number): void {
 }
 
 Deno.test("moveSessions() keeps the established where there is not room for all, and notes the rest", () => {
-  const old = SessionTable.create(64, 1, SEED, false);
-  const next = SessionTable.create(1, 1, SEED, false); // four sessions
+  const old = SessionTable.create(64, 1, SEED);
+  const next = SessionTable.create(1, 1, SEED); // four sessions
   const overflow = OverflowTable.create(1024, 1, SEED, false);
   // The closing ones come first, in whatever order the table holds them.
   for (let n = 0; n < 8; n++) insert(old, n, n < 4 ? SESSION_STATE_CLOSING : SESSION_STATE_ESTABLISHED);

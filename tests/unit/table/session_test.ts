@@ -190,7 +190,7 @@ Deno.test("SessionTable: reply lines stay without gaps when full ones are emptie
         const entry = put(table, [n, 1, 1], [random.below(2) === 0 ? n : n + 100, 2, 2]);
         if (entry >= 0) live.set(n, entry);
       }
-      const line = repliesAtFor(2);
+      const line = repliesAtFor(2, 0);
       const slots = table.words.subarray(line, line + 16);
       assertEquals(slots.filter((slot) => slot !== 0).length, live.size);
       slots.forEach((slot, at) => {

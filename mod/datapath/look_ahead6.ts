@@ -1,0 +1,123 @@
+/**
+ * Looking ahead in a burst, IPv6: see look_ahead4.ts. Packets of the other family keep the guess they have.
+ *
+ * @module
+ */
+
+import * as interfaces from "../table/interface.ts";
+import * as layout from "../table/session_layout.ts";
+import * as bursts from "./burst.ts";
+import type { Burst } from "./burst.ts";
+import type { Context } from "./context.ts";
+
+// Own constants: see "Speed" in context.ts.
+const { IF_FLAGS, IF_NAT6_IN, IF_STRIDE } = interfaces;
+const { HEADER_KEY, HEADER_USED, HEADER_WORDS, SESSION_POD, SESSION_SERVICE } = layout;
+const { GUESS_ENTRY, GUESS_NONE, GUESS_REPLY } = bursts;
+
+const KEY = HEADER_KEY;
+const TAGS = HEADER_WORDS;
+const OFFSET = GUESS_ENTRY;
+const ENTRY_WORDS = 24;
+/** Words of a tuple: addresses and ports. */
+const TUPLE_WORDS = 9;
+/** Bytes of a frame without a tag, in whose IP header the transport header is named: type, next header, the tuple. */
+const ETHERNET_TYPE = 12;
+const NEXT_HEADER = 20;
+const SOURCE = 22;
+const PORTS_END = 58;
+const ETHERTYPE_IPV6 = 0x86dd;
+/** Sessions up to which all that is read stays in the cache anyway (a few hundred KiB). */
+const FEW_SESSIONS = 1024;
+
+/** Guesses for the first `count` packets of the burst. */
+export function lookAhead6(c: Context, burst: Burst, count: number): void {
+  hashTuples(c, burst, count);
+  readIndexes(c, burst, count);
+  guess(c, burst, count);
+  if (c.sessions6.words[HEADER_USED] > FEW_SESSIONS) touch(c, burst, count);
+}
+
+/** keyedHash6 of every packet's tuple. */
+function hashTuples(c: Context, burst: Burst, count: number): void {
+  const view = c.view;
+  const words = c.sessions6.words;
+  const { ats, lengths, hashes } = burst;
+  for (let i = 0; i < count; i++) {
+    const at = ats[i] & OFFSET;
+    if (lengths[i] < PORTS_END || view.getUint16(at + ETHERNET_TYPE) !== ETHERTYPE_IPV6) continue;
+    let hash = Math.imul(words[KEY], view.getUint8(at + NEXT_HEADER));
+    for (let word = 0; word < TUPLE_WORDS; word++) {
+      const value = view.getInt32(at + SOURCE + (word << 2));
+      hash = (hash + Math.imul(words[KEY + 1 + (word << 1)], value & 0xffff) +
+        Math.imul(words[KEY + 2 + (word << 1)], value >>> 16)) | 0;
+    }
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    hashes[i] = hash ^ (hash >>> 16);
+  }
+}
+
+/** The words of both indexes that the hashes name. */
+function readIndexes(c: Context, burst: Burst, count: number): void {
+  const { words, bucketMask, lineMask, linesAt } = c.sessions6;
+  const rows = c.interfaces;
+  const { hashes, slots, tags, replies } = burst;
+  for (let i = 0; i < count; i++) {
+    const hash = hashes[i];
+    tags[i] = words[TAGS + (hash & bucketMask)];
+    replies[i] = (rows[slots[i] * IF_STRIDE + IF_FLAGS] & IF_NAT6_IN) === 0
+      ? 0
+      : words[(linesAt + ((hash & lineMask) << 4) + (hash >>> 28)) & OFFSET];
+  }
+}
+
+/** From an index word to an entry, the reply tuple first, as in flow.ts. */
+function guess(c: Context, burst: Burst, count: number): void {
+  const { words, bucketMask, lineMask, linesAt, indexMask, entriesAt } = c.sessions6;
+  const view = c.view;
+  const { ats, hashes, tags, replies, guesses6 } = burst;
+  for (let i = 0; i < count; i++) {
+    if (view.getUint16((ats[i] & OFFSET) + ETHERNET_TYPE) !== ETHERTYPE_IPV6) continue;
+    const hash = hashes[i];
+    let found = GUESS_NONE;
+    let slot = replies[i];
+    for (let position = hash >>> 28; slot !== 0;) {
+      if (((slot ^ hash) & ~indexMask) === 0) {
+        found = (entriesAt + Math.imul((slot & indexMask) - 1, ENTRY_WORDS)) | GUESS_REPLY;
+        break;
+      }
+      position = (position + 1) & 15;
+      if (position === hash >>> 28) break;
+      slot = words[(linesAt + ((hash & lineMask) << 4) + position) & OFFSET];
+    }
+    if (found === GUESS_NONE) {
+      const difference = tags[i] ^ Math.imul((hash >>> 24) | 1, 0x01010101);
+      const hits = (difference - 0x01010101) & ~difference & 0x80808080;
+      if (hits !== 0) {
+        const lane = Math.clz32(hits) >>> 3;
+        found = (entriesAt + Math.imul(((hash & bucketMask) << 2) | lane, ENTRY_WORDS)) | 0;
+      }
+    }
+    guesses6[i] = found;
+  }
+}
+
+/** Reads both ends of every entry, which may be in two cache lines; then the counters that it names. */
+function touch(c: Context, burst: Burst, count: number): void {
+  const words = c.sessions6.words;
+  const guesses6 = burst.guesses6;
+  let read = 0;
+  for (let i = 0; i < count; i++) {
+    const entry = guesses6[i] & OFFSET;
+    read |= words[entry] | words[entry + ENTRY_WORDS - 1];
+  }
+  const { serviceCounters, podCounters } = c;
+  let sum = read;
+  for (let i = 0; i < count; i++) {
+    const entry = guesses6[i] & OFFSET;
+    sum += serviceCounters[(words[entry + SESSION_SERVICE] << 3) & OFFSET] +
+      podCounters[(words[entry + SESSION_POD] << 3) & OFFSET];
+  }
+  burst.read[0] = sum;
+}
