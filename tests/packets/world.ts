@@ -5,6 +5,7 @@
 
 import { Processor, type Tables } from "../../mod/datapath/processor.ts";
 import { Counters, NODE_COUNTERS, SERVICE_COUNTERS } from "../../mod/metrics/counters.ts";
+import { FRAGMENT_PLACES, FragmentTable } from "../../mod/table/fragment.ts";
 import { AdjacencyTable } from "../../mod/table/adjacency.ts";
 import { IF_PRESENT, InterfaceTable } from "../../mod/table/interface.ts";
 import { fillMaglev } from "../../mod/table/maglev.ts";
@@ -130,6 +131,7 @@ export class World {
       sessions4: this.sessions4,
       sessions6: this.sessions6,
       overflow4: this.overflow4,
+      fragments: new FragmentTable(FRAGMENT_PLACES, SEED),
       overflow6: this.overflow6,
       offload: flows ?? undefined,
     });
