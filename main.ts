@@ -6,7 +6,7 @@ import { guard } from "./cli/output.ts";
 /** Other ways to say a command. */
 const ALIASES: Readonly<Record<string, string>> = { "--version": "version", "--help": "help", "-h": "help" };
 
-async function main([name, ...args]: string[]): Promise<void> {
+async function main([name, ...args]: string[]): Promise<number | void> {
   const load = COMMANDS.get(Object.hasOwn(ALIASES, name ?? "") ? ALIASES[name] : name);
   if (load !== undefined) return await (await load()).run(args, COMMANDS);
   if (name === "__complete") return await (await import("./cli/complete_live.ts")).run(args, COMMANDS);

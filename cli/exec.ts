@@ -17,6 +17,7 @@ import { parse as parseClear } from "./clear.ts";
 import { parse as parseConf } from "./conf.ts";
 import { parse as parseFlush } from "./flush.ts";
 import { parse as parseInterface } from "./interface.ts";
+import { readFile } from "./input.ts";
 import { print } from "./output.ts";
 import { parse as parsePod } from "./pod.ts";
 import { parse as parseSet } from "./set.ts";
@@ -173,18 +174,6 @@ async function* readPieces(file: string, whole: boolean): AsyncGenerator<string[
     if (lines.length > 0) yield lines;
   }
   yield rest.split(/\r?\n/);
-}
-
-function readFile(file: string): string {
-  try {
-    return Deno.readTextFileSync(file);
-  } catch (error) {
-    throw new ConfigError(
-      "file",
-      file,
-      `cannot be read (${error instanceof Error ? error.message : String(error)})`,
-    );
-  }
 }
 
 export async function run(args: string[]): Promise<void> {

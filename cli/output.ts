@@ -24,14 +24,22 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2) + "\n");
 }
 
-/** Runs `task`; a failure becomes one line on stderr. Returns the exit code. */
-export async function guard(task: () => Promise<void>): Promise<number> {
+/** An error of a command that has its own exit code for it: of `diff`, where 1 means "different". */
+export class Trouble extends Error {
+  override name = "Trouble";
+  constructor(override readonly cause: unknown) {
+    super();
+  }
+}
+
+/** Runs `task`, whose number is the exit code; a failure becomes one line on stderr. Returns the exit code. */
+export async function guard(task: () => Promise<number | void>): Promise<number> {
   try {
-    await task();
-    return EXIT_OK;
+    return await task() ?? EXIT_OK;
   } catch (error) {
-    console.error(describe(error));
-    return error instanceof UsageError ? EXIT_USAGE : EXIT_ERROR;
+    const reason = error instanceof Trouble ? error.cause : error;
+    console.error(describe(reason));
+    return reason !== error || reason instanceof UsageError ? EXIT_USAGE : EXIT_ERROR;
   }
 }
 

@@ -21,6 +21,12 @@ export const description: Description = {
       help: "Configuration to start with, YAML or JSON.",
     },
     {
+      words: ["--state-dir"],
+      value: { name: "DIR", completes: "file" },
+      help:
+        "Keep the running configuration in DIR/ku.json, saved after every change. When there is one at the start, it is restored, and --config is for the first start only.",
+    },
+    {
       words: ["--socket"],
       value: { name: "PATH", completes: "file" },
       help: "Socket for the other commands (default /run/ku/ku.sock, or KU_SOCKET).",
@@ -77,7 +83,9 @@ export function parse(args: readonly string[]): RunOptions | null {
   const config = value("config");
   const workers = value("workers");
   const metrics = value("metrics");
+  const stateDir = value("state-dir");
   if (config !== undefined) options.config = config;
+  if (stateDir !== undefined) options.stateDir = stateDir;
   if (workers !== undefined) options.workers = readWorkers(workers);
   if (metrics !== undefined) {
     checkListenAddress("metrics", metrics);

@@ -62,7 +62,8 @@ export interface Description {
 /** A command: its description, and how it runs. `commands` is the table of all. */
 export interface CommandModule {
   description: Description;
-  run(args: string[], commands: Commands): Promise<void>;
+  /** The exit code, 0 when it gives none. */
+  run(args: string[], commands: Commands): Promise<number | void>;
 }
 
 /** Every command in the order of the overview. Modules are loaded when asked for. */

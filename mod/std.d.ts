@@ -4,7 +4,7 @@
  * in `compilerOptions.types`. With the library taken from JSR, which brings its own types, this file goes.
  *
  * Rule: only what is used, and no looser than the original.
- * References: the documentation of @std/assert and @std/yaml.
+ * Reference: the documentation of @std/assert.
  */
 
 declare module "@std/assert" {
@@ -71,45 +71,4 @@ declare module "@std/assert" {
     messageIncludes?: string,
     message?: string,
   ): Promise<E>;
-}
-
-declare module "@std/yaml" {
-  type SchemaName = "failsafe" | "json" | "core" | "default" | "extended";
-
-  export interface ParseOptions {
-    /** Default false: a duplicate key is an error. */
-    allowDuplicateKeys?: boolean;
-    schema?: SchemaName;
-    onWarning?(error: Error): void;
-  }
-
-  export interface StringifyOptions {
-    /** Spaces a level, default 2. */
-    indent?: number;
-    /** Default true: indent the dash of a list inside a map. */
-    arrayIndent?: boolean;
-    skipInvalid?: boolean;
-    flowLevel?: number;
-    schema?: SchemaName;
-    /** Default false; a function compares keys. */
-    sortKeys?: boolean | ((a: string, b: string) => number);
-    /** Default 80. */
-    lineWidth?: number;
-    /** Default true: repeated objects become anchors and aliases. */
-    useAnchors?: boolean;
-    compatMode?: boolean;
-  }
-
-  /** Thrown for text that is no YAML; line and column count from 1, offset from 0. */
-  export class YamlSyntaxError extends SyntaxError {
-    readonly line: number;
-    readonly column: number;
-    readonly offset: number;
-    readonly snippet?: string;
-  }
-
-  /** One document; null when it is empty. JSON is YAML. Throws YamlSyntaxError. */
-  export function parse(content: string, options?: ParseOptions): unknown;
-  /** Throws TypeError for values YAML cannot say (functions, undefined at the top). */
-  export function stringify(data: unknown, options?: StringifyOptions): string;
 }

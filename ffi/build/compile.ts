@@ -4,17 +4,9 @@
  * same place relative to itself in a checkout and in the executable: `new URL("../dist/build/…", import.meta.url)`.
  */
 
-import {
-  BUILD_FOLDER,
-  filesBelow,
-  LOCK_FLAGS,
-  makeOnce,
-  progress,
-  ROOT,
-  runCommand,
-  StepError,
-} from "./steps.ts";
+import { BUILD_FOLDER, filesBelow, makeOnce, progress, ROOT, runCommand, StepError } from "./steps.ts";
 import { findDenort } from "./denort.ts";
+import { shippedFlags } from "./shipped.ts";
 
 export const EXECUTABLE = `${ROOT}/dist/ku`;
 
@@ -33,7 +25,7 @@ export async function compileExecutable(): Promise<void> {
     ),
     ...filesBelow(BUILD_FOLDER, () => true),
   ];
-  const settings = `Deno ${Deno.version.deno} ${Deno.env.get("DENORT_BIN") ?? ""}`;
+  const settings = `Deno ${Deno.version.deno} ${Deno.env.get("DENORT_BIN") ?? ""} shipped packages only`;
   await makeOnce("compile", { inputs, outputs: [EXECUTABLE], settings }, compile);
 }
 
@@ -46,7 +38,7 @@ async function compile(): Promise<void> {
     "compile",
     "-A",
     "--no-check",
-    ...LOCK_FLAGS,
+    ...shippedFlags(`${ROOT}/dist/shipped`),
     ...includes,
     "--output",
     unfinished,

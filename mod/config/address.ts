@@ -75,9 +75,21 @@ export function mappedLength(prefix: Prefix): number {
 
 /** Whether bits beyond the prefix length are set. */
 export function hasHostBits(prefix: Prefix): boolean {
-  const network = networkOf(prefix).bytes;
-  return prefix.bytes.some((byte, index) => byte !== network[index]);
+  return !agree(prefix.bytes, ZEROS, mappedLength(prefix), 128);
 }
+
+/** Whether bits `from` (included) to `to` (excluded) of two addresses in 16 bytes are the same. */
+function agree(a: Uint8Array, b: Uint8Array, from: number, to: number): boolean {
+  for (let index = from >>> 3; index << 3 < to; index++) {
+    const first = Math.max(from - index * 8, 0);
+    const kept = Math.min(to - index * 8, 8);
+    const mask = (0xff >>> first) & (0xff << (8 - kept));
+    if (((a[index] ^ b[index]) & mask) !== 0) return false;
+  }
+  return true;
+}
+
+const ZEROS = new Uint8Array(16);
 
 /** The same prefix with its host bits cleared. */
 export function networkOf(prefix: Prefix): Prefix {
@@ -91,9 +103,8 @@ export function networkOf(prefix: Prefix): Prefix {
 
 /** Whether every address of `inner` lies in `outer`. */
 export function contains(outer: Prefix, inner: Prefix): boolean {
-  if (outer.family !== inner.family || inner.length < outer.length) return false;
-  const bytes = networkOf({ ...inner, length: outer.length }).bytes;
-  return bytes.every((byte, index) => byte === outer.bytes[index]);
+  return outer.family === inner.family && inner.length >= outer.length &&
+    agree(inner.bytes, outer.bytes, 0, mappedLength(outer));
 }
 
 /** Whether 16 bytes are in ::ffff:0:0/96. */

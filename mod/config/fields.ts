@@ -7,6 +7,9 @@
 
 import { ConfigError } from "./model.ts";
 
+/** What an error about a key that should not be there has as its value. */
+export const UNKNOWN_KEY = "unknown key";
+
 export class Fields {
   readonly #object: Record<string, unknown>;
   readonly #known: Set<string> = new Set();
@@ -74,7 +77,7 @@ export class Fields {
   end(): void {
     const unknown = Object.keys(this.#object).find((key) => !this.#known.has(key));
     if (unknown === undefined) return;
-    throw new ConfigError(this.at(unknown), "unknown key", `use one of ${[...this.#known].join(", ")}`);
+    throw new ConfigError(this.at(unknown), UNKNOWN_KEY, `use one of ${[...this.#known].join(", ")}`);
   }
 }
 

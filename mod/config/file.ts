@@ -9,14 +9,14 @@
  *         port: 53
  *         pods: [10.244.0.5, {address: 10.244.0.6, weight: 2}]
  *
- * Rule: the whole file or nothing; every error names the file and the key's path, an unknown key is one.
+ * Rule: the whole file or nothing; every error names file, line, column and the key's path, an unknown key is one.
  * A file is a list of commands in a shorter form, so it has exactly the rules of state.ts.
  */
 
-import { parse, YamlSyntaxError } from "@std/yaml";
 import { decodeConf, decodeMode, decodeVip } from "./command.ts";
 import { Fields } from "./fields.ts";
-import { type Command, ConfigError, type PodParams, type VipSelector } from "./model.ts";
+import { type Command, ConfigError, type ConfParams, type PodParams, type VipSelector } from "./model.ts";
+import { SourceText } from "./source_text.ts";
 import { type Checks, ConfigState } from "./state.ts";
 
 /** A command and the key path it stands for. */
@@ -25,59 +25,64 @@ interface Step {
   command: Command;
 }
 
-/** The state that `text` describes. `source` is the file's name, for errors. Throws ConfigError. */
-export function loadConfig(text: string, source: string, checks: Checks = {}): ConfigState {
-  const state = new ConfigState(checks);
+/** The state that `text` describes. `name` is the file's, for errors. Throws ConfigError with file, line and column. */
+export function loadConfig(text: string, name: string, checks: Checks = {}): ConfigState {
+  const source = new SourceText(text, name);
+  const document = source.document();
   try {
-    for (const { path, command } of steps(parseText(text))) {
-      try {
-        state.apply(command);
-      } catch (error) {
-        throw error instanceof ConfigError ? atKey(error, path) : error;
-      }
-    }
+    return stateOf(document, checks);
   } catch (error) {
-    throw error instanceof ConfigError ? error.within(`${source} `) : error;
+    throw error instanceof ConfigError ? source.located(error) : error;
+  }
+}
+
+/** The state that a document describes. Throws a ConfigError that names the key's path. */
+export function stateOf(document: unknown, checks: Checks = {}): ConfigState {
+  const state = new ConfigState(checks);
+  for (const { path, command } of steps(document)) {
+    try {
+      state.apply(command);
+    } catch (error) {
+      throw error instanceof ConfigError ? atKey(error, path) : error;
+    }
   }
   return state;
 }
 
 /** The error of a command as an error of the file: "new_len" of a VIP becomes "vips[0].newLen". */
-function atKey(error: ConfigError, path: string): ConfigError {
+export function atKey(error: ConfigError, path: string): ConfigError {
   const whole = ["vip", "pod", "interface"].includes(error.what);
   const key = error.what.replace(/[-_]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   return new ConfigError(whole ? path : `${path}.${key}`, error.value, error.remedy);
 }
 
-/** The document as plain values; null for an empty one. */
-function parseText(text: string): unknown {
-  try {
-    return parse(text);
-  } catch (error) {
-    if (error instanceof YamlSyntaxError) {
-      const at = `line ${error.line} column ${error.column}`;
-      // The library's message ends with the place and a picture of it over several lines.
-      const reason = error.message.split(/ at line |\n/)[0];
-      throw new ConfigError(at, reason, "write YAML or JSON");
-    }
-    if (error instanceof RangeError) {
-      throw new ConfigError("nesting", "too deep", "write YAML or JSON as in ku.yaml");
-    }
-    throw error;
-  }
+/** The parts of a document; null: left out, or a key with nothing behind it. */
+export interface Sections {
+  conf: unknown;
+  interfaces: unknown[] | null;
+  vips: unknown[] | null;
+}
+
+export function sectionsOf(document: unknown): Sections {
+  const fields = new Fields(document ?? {}, "", "the document");
+  const list = (key: string) => fields.raw(key) == null ? null : fields.list(key);
+  const sections = { conf: fields.raw("conf") ?? null, interfaces: list("interfaces"), vips: list("vips") };
+  fields.end();
+  return sections;
+}
+
+/** The globals that a document gives; those it leaves out are absent. */
+export function confOf(sections: Sections): ConfParams {
+  return decodeConf(new Fields(sections.conf ?? {}, "conf"));
 }
 
 /** The commands that build the described state from an empty one, each with its path. */
 function steps(document: unknown): Step[] {
-  const fields = new Fields(document ?? {}, "", "the document");
-  const conf = fields.raw("conf") ?? {};
-  const interfaces = fields.list("interfaces");
-  const vips = fields.list("vips");
-  fields.end();
+  const { conf, interfaces, vips } = sectionsOf(document);
   return [
-    confStep(conf),
-    ...interfaces.flatMap((item, index) => interfaceSteps(item, `interfaces[${index}]`)),
-    ...vips.flatMap((item, index) => vipSteps(item, `vips[${index}]`)),
+    confStep(conf ?? {}),
+    ...(interfaces ?? []).flatMap((item, index) => interfaceSteps(item, `interfaces[${index}]`)),
+    ...(vips ?? []).flatMap((item, index) => vipSteps(item, `vips[${index}]`)),
   ];
 }
 

@@ -76,6 +76,9 @@ export interface VipSpec extends VipKey {
   pods: Map<string, PodSpec>;
 }
 
+/** What can be told of a VIP besides its key and its pods. */
+export const VIP_OPTIONS = ["targetPort", "nodePort", "type", "newLen", "srcIpSticky", "masquerade"] as const;
+
 /** A VIP in the state. `revision` is the state's revision at its last change (pods included). */
 export interface VipState extends VipSpec {
   revision: number;
@@ -174,7 +177,7 @@ export const COMMAND_METHODS: readonly Command["method"][] = [
 export type Change =
   | { kind: "conf"; before: Conf; after: Conf }
   | { kind: "interfaceAdded" | "interfaceChanged" | "interfaceRemoved"; name: string }
-  | { kind: "vipAdded" | "vipRemoved" | "flushVip"; key: VipKey }
+  | { kind: "vipAdded" | "vipRemoved" | "vipChanged" | "flushVip"; key: VipKey }
   | { kind: "podAdded" | "podChanged" | "podRemoved" | "flushPod"; key: VipKey; address: string };
 
 /**

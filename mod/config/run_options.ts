@@ -12,6 +12,8 @@ export const LOG_FORMATS: readonly LogFormat[] = ["text", "json"];
 export interface RunOptions {
   /** Path of the configuration file, absent: start empty. */
   config?: string;
+  /** Folder that keeps the running configuration; what is there goes before `config`. Absent: it is not kept. */
+  stateDir?: string;
   /** Path of the Unix socket. */
   socket: string;
   /** Number of workers; absent: as many as the attached interfaces have RX queues, at most the cores. */

@@ -28,6 +28,7 @@ import {
   MAX_PODS_PER_VIP,
   MAX_VIPS,
   type PodParams,
+  VIP_OPTIONS,
   type VipKey,
   vipKeyText,
   type VipParams,
@@ -97,6 +98,12 @@ export class ConfigState {
     this.#byNodePort = other.#byNodePort;
   }
 
+  /** Adds a whole VIP as it is, which is not there yet; its `revision` is kept. Throws a ConfigError as `ku vip` would. */
+  adopt(vip: VipState): void {
+    this.#checkRoom(vip);
+    this.#insert(vip);
+  }
+
   /** Carries out one command, or throws a ConfigError and changes nothing. [] when there was nothing to change. */
   apply(command: Command): Change[] {
     switch (command.method) {
@@ -138,8 +145,12 @@ export class ConfigState {
 
   /** The VIP a selector means (see VipSelector); throws when there is none, or several. */
   selectVip(selector: VipSelector): VipState {
-    const { key, shown } = checkSelector(selector);
     const named = selector.protocol !== undefined || selector.port !== undefined;
+    const { prefix, protocol = null, port = null } = selector;
+    // In canonical words, as in files that ku has written: ten thousand VIPs' pods need not be read as addresses again.
+    const direct = named ? this.vips.get(vipKeyText({ prefix, protocol, port })) : undefined;
+    if (direct?.protocol === protocol && direct.port === port) return direct;
+    const { key, shown } = checkSelector(selector);
     const exact = this.vips.get(vipKeyText(key));
     // "port 80" alone would be the key of "any 80" and "tcp 80": what was typed for `ku vip` wins.
     if (named && exact && sameKey(exact, key)) return exact;
@@ -193,16 +204,17 @@ export class ConfigState {
         same ? "is there already: nothing to do" : "is there with other options: delete it first",
       );
     }
-    if (this.vips.size >= MAX_VIPS) {
-      throw new ConfigError("vip", shown, `is one too many: at most ${MAX_VIPS}`);
-    }
-    this.#checkNodePort(spec);
+    this.#checkRoom(spec);
     this.revision++;
     this.#insert({ ...spec, revision: this.revision });
     return [{ kind: "vipAdded", key: keyOf(spec) }];
   }
 
-  #checkNodePort(spec: VipSpec): void {
+  /** One VIP more, and its node port, are to be had. */
+  #checkRoom(spec: VipSpec): void {
+    if (this.vips.size >= MAX_VIPS) {
+      throw new ConfigError("vip", vipKeyText(spec), `is one too many: at most ${MAX_VIPS}`);
+    }
     if (spec.nodePort === null) return;
     for (const other of this.#byNodePort.get(spec.nodePort) ?? []) {
       if (clientFamily(other.type) === clientFamily(spec.type) && shareProtocol(other, spec)) {
@@ -341,7 +353,7 @@ function noPod(vip: VipState, address: string): ConfigError {
 }
 
 /** The key alone, safe to keep: nothing of the VIP's state hangs on it. */
-function keyOf({ prefix, protocol, port }: VipKey): VipKey {
+export function keyOf({ prefix, protocol, port }: VipKey): VipKey {
   return { prefix, protocol, port };
 }
 
@@ -350,8 +362,7 @@ function sameKey(a: VipKey, b: VipKey): boolean {
 }
 
 function sameOptions(a: VipSpec, b: VipSpec): boolean {
-  const names = ["targetPort", "nodePort", "type", "newLen", "srcIpSticky", "masquerade"] as const;
-  return names.every((name) => a[name] === b[name]);
+  return VIP_OPTIONS.every((name) => a[name] === b[name]);
 }
 
 /** How many VIPs an error names before it only counts them. */

@@ -11,7 +11,7 @@ import { SystemError } from "../../ffi/errno.ts";
 import { ConfigError } from "../config/model.ts";
 import { loadConfig } from "../config/file.ts";
 import type { RunOptions } from "../config/run_options.ts";
-import { ConfigState } from "../config/state.ts";
+import { type Checks, ConfigState } from "../config/state.ts";
 import { VERSION } from "../config/version.ts";
 import { Counters } from "../metrics/counters.ts";
 import { Mirror } from "../netlink/mirror.ts";
@@ -31,6 +31,7 @@ import { NamespaceLock } from "./namespace_lock.ts";
 import { Publisher } from "./publisher.ts";
 import { type RpcServer, serveRpc } from "./rpc_server.ts";
 import { MAX_POD_IDS, MAX_SERVICE_IDS, ServiceTables } from "./service_tables.ts";
+import { StateFile } from "./state_file.ts";
 import { SessionMemory } from "./session_memory.ts";
 import { WorkerHandle } from "./worker_handle.ts";
 
@@ -139,13 +140,26 @@ class Daemon {
       ku0: pair.ku0,
       hostRoutes,
     });
-    const parts = { state, services, attachments, publisher, sessions, workers, mirror, log: this.#log };
+    const stateFile = this.#openStateFile(state);
+    const onChanged = () => stateFile?.save();
+    const parts = {
+      state,
+      services,
+      attachments,
+      publisher,
+      sessions,
+      workers,
+      mirror,
+      log: this.#log,
+      onChanged,
+    };
     const engine = new Engine(parts);
     await attachments.sync(state.interfaces);
     for (const name of steering.removeLeftovers()) {
       this.#log.info(`interface ${name} : removed programs that an earlier ku left`);
     }
     await publisher.publish();
+    onChanged();
 
     const housekeeping = new Housekeeping({
       ...parts,
@@ -194,24 +208,55 @@ class Daemon {
     this.#undo.push({ name, action });
   }
 
+  /** The saved configuration, else the configuration file; and the interfaces of the command line. */
   async #loadState(mirror: Mirror): Promise<ConfigState> {
     const checks = { interfaceExists: (name: string) => mirror.linkByName(name) !== undefined };
-    const { config, interfaces } = this.#options;
-    let state = new ConfigState(checks);
-    if (config !== undefined) {
-      let text: string;
-      try {
-        text = await Deno.readTextFile(config);
-      } catch (error) {
-        throw new ConfigError("config", config, `cannot be read: ${(error as Error).message}`);
-      }
-      state = loadConfig(text, config, checks);
-    }
-    for (const name of new Set(interfaces)) {
+    const state = this.#restore(checks) ?? await this.#configured(checks);
+    for (const name of new Set(this.#options.interfaces)) {
       if (!state.interfaces.has(name)) state.apply({ method: "interface", params: { name } });
     }
     ServiceTables.checkRoom(state.vips.values());
     return state;
+  }
+
+  /** What the last daemon saved. An interface that is not there any more waits for its return, as it would have under that daemon. */
+  #restore(checks: Checks): ConfigState | null {
+    const { stateDir, config } = this.#options;
+    const text = stateDir === undefined ? null : StateFile.read(stateDir);
+    if (stateDir === undefined || text === null) return null;
+    const path = StateFile.pathIn(stateDir);
+    const state = new ConfigState(checks);
+    state.replaceWith(loadConfig(text, path));
+    this.#log.info(`restored : ${state.vips.size} VIPs, ${state.interfaces.size} interfaces from ${path}`);
+    if (config !== undefined) {
+      this.#log.info(`config ${config} : not read, "ku apply -f ${config}" brings the node to it`);
+    }
+    for (const name of state.interfaces.keys()) {
+      if (!checks.interfaceExists?.(name)) {
+        this.#log.warn(`interface ${name} : is not there, waiting for it to come`);
+      }
+    }
+    return state;
+  }
+
+  async #configured(checks: Checks): Promise<ConfigState> {
+    const { config } = this.#options;
+    if (config === undefined) return new ConfigState(checks);
+    let text: string;
+    try {
+      text = await Deno.readTextFile(config);
+    } catch (error) {
+      throw new ConfigError("config", config, `cannot be read: ${(error as Error).message}`);
+    }
+    return loadConfig(text, config, checks);
+  }
+
+  #openStateFile(state: ConfigState): StateFile | null {
+    const { stateDir } = this.#options;
+    if (stateDir === undefined) return null;
+    const file = new StateFile(stateDir, state, this.#log);
+    this.#onStop("state file", () => file.close());
+    return file;
   }
 
   async #startWorkers(count: number, sessions: SessionMemory): Promise<WorkerHandle[]> {

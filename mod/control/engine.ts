@@ -8,17 +8,21 @@
  */
 
 import { type Change, type Command, type Conf, ConfigError, vipKeyText } from "../config/model.ts";
-import { BatchError, type ConfigState } from "../config/state.ts";
+import { pathOfInterface, reconcile } from "../config/reconcile.ts";
+import { BatchError, ConfigState } from "../config/state.ts";
 import type { Migrated } from "../worker/messages.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Log } from "./log.ts";
-import type { BatchResult } from "./protocol.ts";
+import type { ApplyParams, ApplyResult, BatchResult } from "./protocol.ts";
 import type { Publisher } from "./publisher.ts";
+import { reportChanges } from "./report.ts";
 import { ServiceTables } from "./service_tables.ts";
 import type { SessionMemory } from "./session_memory.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 
 export interface EngineParts {
+  /** Told after every change of the state that took effect. */
+  onChanged: () => void;
   state: ConfigState;
   services: ServiceTables;
   attachments: Attachments;
@@ -57,6 +61,30 @@ export class Engine {
       if (!atomic && commands.some(needsUndo)) return await this.#oneByOne(commands);
       const { applied, failed } = await this.#batch(commands, atomic);
       return { applied, failed };
+    });
+  }
+
+  /** Brings the node to what a document describes, as one generation; throws a ConfigError that names the key, with nothing changed. */
+  apply({ document, prune, dryRun }: ApplyParams): Promise<ApplyResult> {
+    return this.exclusive(async () => {
+      const { state, publisher } = this.#parts;
+      const { next, changes } = reconcile(state, document, prune);
+      ServiceTables.checkRoom(next.vips.values());
+      const result = reportChanges(this.#parts, next, changes, dryRun);
+      if (dryRun || changes.length === 0) return result;
+      const before = new ConfigState(state.checks);
+      before.replaceWith(state);
+      state.replaceWith(next);
+      try {
+        await this.realize(changes);
+      } catch (reason) {
+        await this.#undo(before);
+        const path = reason instanceof ConfigError ? pathOfInterface(document, reason.value) : null;
+        throw path === null
+          ? reason
+          : new ConfigError(path, (reason as ConfigError).value, (reason as ConfigError).remedy);
+      }
+      return { ...result, generation: publisher.generation };
     });
   }
 
@@ -122,8 +150,10 @@ export class Engine {
     for (const change of changes) {
       if (change.kind === "conf") await this.#setConf(change.before, change.after);
     }
-    if (changes.some((change) => !change.kind.startsWith("flush"))) await publisher.publish();
+    const kept = changes.some((change) => !change.kind.startsWith("flush"));
+    if (kept) await publisher.publish();
     await this.#flush(changes);
+    if (kept) this.#parts.onChanged();
   }
 
   async #undo(before: ConfigState): Promise<void> {

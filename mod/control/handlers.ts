@@ -5,12 +5,14 @@
  */
 
 import { decodeBatch, decodeCommand } from "../config/command.ts";
+import { documentOf } from "../config/document.ts";
+import { Fields } from "../config/fields.ts";
 import { COMMAND_METHODS } from "../config/model.ts";
 import { libbpfVersion } from "../../ffi/libbpf.ts";
 import { type LibraryName, libraryOrigins } from "../../ffi/library.ts";
 import { VERSION } from "../config/version.ts";
 import type { Engine } from "./engine.ts";
-import type { Method, Methods, ShowVersion } from "./protocol.ts";
+import type { ApplyParams, Method, Methods, ShowVersion } from "./protocol.ts";
 import type { Handler } from "./rpc_server.ts";
 import {
   showInterfaces,
@@ -38,6 +40,8 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
       const { commands, atomic } = decodeBatch(params);
       return parts.engine.batch(commands, atomic);
     },
+    apply: (params) => parts.engine.apply(decodeApply(params)),
+    getConfig: () => documentOf(parts.state),
     clearNodeCounters: () => {
       for (const worker of parts.workers) worker.counters.node.fill(0);
       return null;
@@ -51,6 +55,17 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
     version: showVersion,
   };
   return { ...commands, ...questions };
+}
+
+function decodeApply(params: unknown): ApplyParams {
+  const fields = new Fields(params, "", "params");
+  const decoded = {
+    document: fields.raw("document"),
+    prune: fields.boolean("prune") ?? true,
+    dryRun: fields.boolean("dryRun") ?? false,
+  };
+  fields.end();
+  return decoded;
 }
 
 function isVerbose(params: unknown): boolean {

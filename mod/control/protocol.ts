@@ -17,10 +17,12 @@ import type {
   PodParams,
   Protocol,
   SetInterfaceParams,
+  VipKey,
   VipParams,
   VipSelector,
   VipType,
 } from "../config/model.ts";
+import type { ConfigDocument } from "../config/document.ts";
 
 export const DEFAULT_SOCKET_PATH = "/run/ku/ku.sock";
 /** A line longer than this is refused: 10,000 services in one batch take about 3 MB. */
@@ -206,6 +208,49 @@ export interface BatchResult {
   failed: { index: number; message: string } | null;
 }
 
+/** A whole configuration to be reached, as one change; see mod/config/reconcile.ts for what it may leave out. */
+export interface ApplyParams {
+  /** The configuration file as values. */
+  document: unknown;
+  /** False: what the document does not name stays. */
+  prune: boolean;
+  /** Only says what would change. */
+  dryRun: boolean;
+}
+
+/** What `apply` changed, or would change. Removed before changed before added. */
+export interface ApplyResult {
+  /** The generation that has it; of a dry run the present one. */
+  generation: number;
+  conf: Difference[];
+  interfaces: { action: Action; name: string; differences: Difference[] }[];
+  vips: VipReport[];
+  unchanged: { interfaces: number; vips: number };
+}
+
+export type Action = "added" | "changed" | "removed";
+
+/** An option by its key in the configuration file. */
+export interface Difference {
+  name: string;
+  before: string | number | boolean | null;
+  after: string | number | boolean | null;
+}
+
+/** What a change does to one VIP and to those who use it. */
+export interface VipReport extends VipKey {
+  action: Action;
+  /** Options; of an added or removed VIP none are listed. */
+  differences: Difference[];
+  podsAdded: string[];
+  podsRemoved: string[];
+  podsChanged: { address: string; before: number; after: number }[];
+  /** Slots of the new-connection table that lead to another pod afterwards: the share of new clients that move. */
+  slots: { moved: number; total: number };
+  /** Live sessions: those that end, those that get another pod, and TCP connections that stay on a removed pod until they end. */
+  sessions: { ended: number; moved: number; draining: number };
+}
+
 /** No parameters. */
 export type NoParams = Record<string, never>;
 
@@ -218,6 +263,9 @@ export interface Methods {
   setInterface: { params: SetInterfaceParams; result: null };
   flushVip: { params: VipSelector; result: null };
   batch: { params: BatchParams; result: BatchResult };
+  apply: { params: ApplyParams; result: ApplyResult };
+  /** The configuration, as `apply` and `ku run --config` take it. */
+  getConfig: { params: NoParams; result: ConfigDocument };
   clearNodeCounters: { params: NoParams; result: null };
   show: { params: NoParams; result: ShowKu };
   showVip: { params: { verbose: boolean }; result: ShowVip[] | ShowVipVerbose[] };
@@ -232,5 +280,5 @@ export type Method = keyof Methods;
 
 /** A request that asks rather than changes the state, as the command line builds it. */
 export type Query = {
-  [M in Exclude<Method, Command["method"] | "batch">]: { method: M; params: Methods[M]["params"] };
-}[Exclude<Method, Command["method"] | "batch">];
+  [M in Exclude<Method, Command["method"] | "batch" | "apply">]: { method: M; params: Methods[M]["params"] };
+}[Exclude<Method, Command["method"] | "batch" | "apply">];

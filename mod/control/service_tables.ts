@@ -2,6 +2,8 @@
  * From configured VIPs to the tables the datapath reads: service rows, pod rows, Maglev slots, the match table, and the
  * keys of the steering maps. Only what changed is made anew; ids stay the same for as long as a session may name them.
  *
+ * A VIP whose options change keeps its id, and so its counters and, if they still lead to the same place, its sessions.
+ *
  * A deleted pod keeps its id, its row (marked removed) and its steering key until its last TCP session has ended
  * (`forgetPods`), and gets them back if it is added again before. A deleted VIP's ids are given out again after its
  * sessions are gone (`release`).
@@ -94,11 +96,7 @@ export class ServiceTables {
   sync(vips: ReadonlyMap<string, VipState>, retired: Retired): boolean {
     let matchChanged = false;
     for (const [key, record] of this.records) {
-      if (
-        vips.has(key) && vips.get(key)!.revision >= record.revision && sameService(record.vip, vips.get(key)!)
-      ) {
-        continue;
-      }
+      if (vips.has(key)) continue;
       this.#retire(key, record, retired);
       matchChanged = true;
     }
@@ -110,6 +108,7 @@ export class ServiceTables {
         this.records.set(key, record);
         matchChanged = true;
       }
+      if (this.#redirect(record, vip)) matchChanged = true;
       this.#update(record, vip, retired);
       this.#buffers = null;
     }
@@ -144,6 +143,11 @@ export class ServiceTables {
     clear(services, pods);
     for (const id of services) this.#serviceIds.put(id);
     for (const id of pods) this.#podIds.put(id);
+  }
+
+  /** The pod ids of a service's slots, as they are now. */
+  slotsOf({ slotsAt, slotsLength }: ServiceRecord): Uint32Array {
+    return this.#arena.piece(slotsAt, slotsLength);
   }
 
   /** Ids of deleted pods that are kept for their sessions. */
@@ -215,6 +219,24 @@ export class ServiceTables {
     retired.pieces.push({ at: record.slotsAt, length: record.slotsLength });
   }
 
+  /** Follows options that lead packets elsewhere: its node port, its pods' port. True if the match table must follow too. */
+  #redirect(record: ServiceRecord, vip: VipState): boolean {
+    const { targetPort, nodePort } = record.vip;
+    if (targetPort !== vip.targetPort) {
+      for (const pod of record.pods.values()) {
+        this.podKeys.remove(pod.keys);
+        pod.keys = podKeys(vip, pod.address);
+        this.podKeys.add(pod.keys);
+      }
+    }
+    if (nodePort === vip.nodePort) return false;
+    this.matchKeys.remove(record.keys);
+    record.keys = vipKeys(vip);
+    this.matchKeys.add(record.keys);
+    record.matches = matchEntries(vip, record.id);
+    return true;
+  }
+
   #update(record: ServiceRecord, vip: VipState, retired: Retired): void {
     record.vip = vip;
     record.revision = vip.revision;
@@ -255,6 +277,7 @@ export class ServiceTables {
   /** A new piece of slots; the old one may still be read. */
   #fill(record: ServiceRecord, retired: Retired): void {
     if (record.slotsAt >= 0) retired.pieces.push({ at: record.slotsAt, length: record.slotsLength });
+    record.slotsLength = record.vip.newLen;
     record.slotsAt = this.#arena.take(record.slotsLength);
     const slots = this.#arena.piece(record.slotsAt, record.slotsLength);
     const pods = [...record.pods.values()].filter((pod) => !pod.removed);
@@ -269,12 +292,6 @@ export class ServiceTables {
       if (pod !== undefined) pod.slots++;
     }
   }
-}
-
-/** Whether two states of one key are the same service: its options, not its pods. */
-function sameService(a: VipState, b: VipState): boolean {
-  return a.targetPort === b.targetPort && a.nodePort === b.nodePort && a.type === b.type &&
-    a.newLen === b.newLen && a.srcIpSticky === b.srcIpSticky && a.masquerade === b.masquerade;
 }
 
 function isHost(vip: VipState): boolean {

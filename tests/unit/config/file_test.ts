@@ -75,7 +75,7 @@ Deno.test("loadConfig reads every key of the contract", () => {
 Deno.test("loadConfig takes JSON, and files with next to nothing in them", () => {
   const json = loadConfig(`{"vips": [{"prefix": "10.0.0.1", "port": 80,\t"pods": ["10.1.0.1"]}]}`, "ku.json");
   assertEquals([...json.vips.keys()], ["10.0.0.1/32 any 80"]);
-  for (const empty of ["", "# nothing\n", "{}", "conf:\nvips:\ninterfaces:\n", "vips: []"]) {
+  for (const empty of ["", "# nothing\n", "---\n", "{}", "conf:\nvips:\ninterfaces:\n", "vips: []"]) {
     assertEquals(loadConfig(empty, "ku.yaml").vips.size, 0, JSON.stringify(empty));
   }
 });
@@ -84,15 +84,15 @@ Deno.test("loadConfig takes JSON, and files with next to nothing in them", () =>
 const WRONG: readonly [string, RegExp][] = [
   [
     "vips: [{prefix: 10.0.0.1, port: 70000}]",
-    /^ku\.yaml vips\[0\]\.port : 70000, give a number from 1 to 65535$/,
+    /^ku\.yaml:1:33: vips\[0\]\.port : 70000, give a number from 1 to 65535$/,
   ],
-  [`vips: [{prefix: 10.0.0.1, port: "80"}]`, /^ku\.yaml vips\[0\]\.port : "80", give a number$/],
+  [`vips: [{prefix: 10.0.0.1, port: "80"}]`, /^ku\.yaml:1:33: vips\[0\]\.port : "80", give a number$/],
   ["vips: [{prefix: 10.0.0.1, port: 80.5}]", /vips\[0\]\.port : 80\.5, /],
   ["vips: [{port: 80}]", /vips\[0\]\.prefix : missing, /],
   ["vips: [{prefix: 10.0.0.1/24}]", /vips\[0\]\.prefix : 10\.0\.0\.1\/24, has host bits set/],
   [
     "vips: [{prefix: 10.0.0.1}, {prefix: 10.0.0.1/32}]",
-    /ku\.yaml vips\[1\] : 10\.0\.0\.1\/32, is there already/,
+    /^ku\.yaml:1:28: vips\[1\] : 10\.0\.0\.1\/32, is there already/,
   ],
   ["vips: [{prefix: 10.0.0.1, newLen: 1000}]", /vips\[0\]\.newLen : 1000, give a power of two/],
   [
@@ -119,29 +119,35 @@ const WRONG: readonly [string, RegExp][] = [
   ["vips: [{prefix: 10.0.0.1, pods: [{weight: 1}]}]", /vips\[0\]\.pods\[0\]\.address : missing, /],
   ["vips: [{prefix: 10.0.0.1, pods: [5]}]", /vips\[0\]\.pods\[0\] : 5, give a map/],
   ["vips: [{prefix: 10.0.0.1, pods: [{address: 10.0.0.2, name: x}]}]", /pods\[0\]\.name : unknown key, /],
-  ["vips: {prefix: 10.0.0.1}", /ku\.yaml vips : a map, give a list/],
+  ["vips: {prefix: 10.0.0.1}", /^ku\.yaml:\d+:\d+: vips : a map, give a list/],
   ["vips: [10.0.0.1]", /vips\[0\] : "10\.0\.0\.1", give a map/],
-  ["conf: {buckets: 1000}", /ku\.yaml conf\.buckets : 1000, give a power of two/],
-  ["conf: {tcpTimeout: 0}", /ku\.yaml conf\.tcpTimeout : 0, /],
-  ["conf: {ip4SrcAddress: '::1'}", /ku\.yaml conf\.ip4SrcAddress : ::1, /],
-  ["conf: {nat46Prefix: 'fd00::/64'}", /ku\.yaml conf\.nat46Prefix : /],
-  ["conf: {colour: blue}", /ku\.yaml conf\.colour : unknown key, use one of buckets, /],
-  ["conf: [1]", /ku\.yaml conf : a list, give a map/],
+  ["conf: {buckets: 1000}", /^ku\.yaml:\d+:\d+: conf\.buckets : 1000, give a power of two/],
+  ["conf: {tcpTimeout: 0}", /^ku\.yaml:\d+:\d+: conf\.tcpTimeout : 0, /],
+  ["conf: {ip4SrcAddress: '::1'}", /^ku\.yaml:\d+:\d+: conf\.ip4SrcAddress : ::1, /],
+  ["conf: {nat46Prefix: 'fd00::/64'}", /^ku\.yaml:\d+:\d+: conf\.nat46Prefix : /],
+  ["conf: {colour: blue}", /^ku\.yaml:1:8: conf\.colour : unknown key, use one of buckets, /],
+  ["conf: [1]", /^ku\.yaml:\d+:\d+: conf : a list, give a map/],
   [
     "interfaces: [{name: eth0, mode: fast}]",
-    /ku\.yaml interfaces\[0\]\.mode : fast, use auto, native, tc or generic/,
+    /^ku\.yaml:\d+:\d+: interfaces\[0\]\.mode : fast, use auto, native, tc or generic/,
   ],
-  ["interfaces: [{name: eth0, nat4: true}]", /ku\.yaml interfaces\[0\]\.nat4 : true, give a text/],
-  ["interfaces: [{name: eth0, nat4: out}]", /ku\.yaml interfaces\[0\]\.nat4 : out, use in/],
-  ["interfaces: [{name: eth0}, {name: eth0}]", /ku\.yaml interfaces\[1\] : eth0, is attached already/],
-  ["interfaces: [{mode: tc}]", /ku\.yaml interfaces\[0\]\.name : missing, /],
-  ["interfaces: [{name: nowhere0}]", /ku\.yaml interfaces\[0\] : nowhere0, is unknown on this node/],
-  ["services: []", /ku\.yaml services : unknown key, use one of conf, interfaces, vips$/],
-  ["- vips", /ku\.yaml the document : a list, give a map/],
-  ["just words", /ku\.yaml the document : "just words", give a map/],
-  ["vips:\n  - prefix: a\n prefix: b", /^ku\.yaml line 3 column 2 : .*indentation.*, write YAML or JSON$/],
-  ["conf: {timeout: 1}\nconf: {timeout: 2}", /^ku\.yaml line 2 column 1 : .*duplicated key.*, /],
-  ['{"vips": [}', /^ku\.yaml line 1 column \d+ : /],
+  ["interfaces: [{name: eth0, nat4: true}]", /^ku\.yaml:\d+:\d+: interfaces\[0\]\.nat4 : true, give a text/],
+  ["interfaces: [{name: eth0, nat4: out}]", /^ku\.yaml:\d+:\d+: interfaces\[0\]\.nat4 : out, use in/],
+  [
+    "interfaces: [{name: eth0}, {name: eth0}]",
+    /^ku\.yaml:\d+:\d+: interfaces\[1\] : eth0, is attached already/,
+  ],
+  ["interfaces: [{mode: tc}]", /^ku\.yaml:\d+:\d+: interfaces\[0\]\.name : missing, /],
+  [
+    "interfaces: [{name: nowhere0}]",
+    /^ku\.yaml:\d+:\d+: interfaces\[0\] : nowhere0, is unknown on this node/,
+  ],
+  ["services: []", /^ku\.yaml:\d+:\d+: services : unknown key, use one of conf, interfaces, vips$/],
+  ["- vips", /^ku\.yaml:\d+:\d+: the document : a list, give a map/],
+  ["just words", /^ku\.yaml:\d+:\d+: the document : "just words", give a map/],
+  ["vips:\n  - prefix: a\n prefix: b", /^ku\.yaml:3:2: syntax : .*indentation.*, write YAML or JSON$/],
+  ["conf: {timeout: 1}\nconf: {timeout: 2}", /^ku\.yaml:2:1: syntax : .*duplicated mapping key, /],
+  ['{"vips": [}', /^ku\.yaml:\d+:\d+: syntax : /],
 ];
 
 for (const [text, message] of WRONG) {
