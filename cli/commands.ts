@@ -13,6 +13,8 @@ export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>(
   ["flush", () => import("./flush.ts")],
   ["show", () => import("./show.ts")],
   ["sessions", () => import("./sessions.ts")],
+  ["top", () => import("./top.ts")],
+  ["explain", () => import("./explain.ts")],
   ["clear", () => import("./clear.ts")],
   ["apply", () => import("./apply.ts")],
   ["diff", () => import("./diff.ts")],

@@ -12,6 +12,7 @@ import { libbpfVersion } from "../../ffi/libbpf.ts";
 import { type LibraryName, libraryOrigins } from "../../ffi/library.ts";
 import { VERSION } from "../config/version.ts";
 import type { Engine } from "./engine.ts";
+import { explain } from "./explain.ts";
 import type { ApplyParams, Method, Methods, ShowVersion } from "./protocol.ts";
 import type { Handler } from "./rpc_server.ts";
 import {
@@ -50,6 +51,7 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
     showVip: (params) => isVerbose(params) ? showVipsVerbose(parts) : showVips(parts),
     showNodeCounters: () => showNodeCounters(parts),
     showSessions: () => showSessions(parts),
+    explain: (params) => explain(parts, params),
     listSessions: (params) => listSessions(parts.sessions, params),
     showInterface: () => showInterfaces(parts),
     version: showVersion,

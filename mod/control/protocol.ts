@@ -162,6 +162,39 @@ export interface SessionPage {
   next: number | null;
 }
 
+/** `ku explain`: which packet. Addresses "a.b.c.d:port" or "[v6]:port". */
+export interface ExplainParams {
+  client: string;
+  vip: string;
+  /** Absent: that of the service at this address and port, else tcp. */
+  protocol?: string;
+  /** Where it comes in; absent: where the way back to the client leads. */
+  interface?: string;
+}
+
+/** What the datapath would do with it. Packets are in words for people (`packetText`). */
+export interface Explanation {
+  packet: string;
+  interface: string;
+  /** Null: no service takes it. */
+  service:
+    | { prefix: string; protocol: Protocol | null; port: number | null; type: VipType; pods: number }
+    | null;
+  /** The session it belongs to; null: it would start one, if anything. */
+  session: ShowSession | null;
+  /** Slot of the new-connection table that picks the pod, of how many; null with a session. */
+  slot: number | null;
+  slots: number | null;
+  pod: string | null;
+  /** The packet as it would leave; null: it does not. */
+  rewrite: string | null;
+  route: { interface: string | null; nextHop: string; mac: string | null } | null;
+  /** "sent", "answered", "left to the kernel" (as it came), "sent by the kernel" (rewritten), "dropped", … */
+  verdict: string;
+  /** What would be counted, "drop" and "punt" being the reasons for these. */
+  counted: { node: string; reason: string; kind: string }[];
+}
+
 /** One attached interface. */
 export interface ShowInterface {
   name: string;
@@ -271,6 +304,7 @@ export interface Methods {
   showVip: { params: { verbose: boolean }; result: ShowVip[] | ShowVipVerbose[] };
   showNodeCounters: { params: NoParams; result: ShowNodeCounter[] };
   showSessions: { params: NoParams; result: ShowSession[] };
+  explain: { params: ExplainParams; result: Explanation };
   listSessions: { params: SessionQuery; result: SessionPage };
   showInterface: { params: NoParams; result: ShowInterface[] };
   version: { params: NoParams; result: ShowVersion };

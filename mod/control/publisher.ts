@@ -15,7 +15,9 @@ import type { ConfigState } from "../config/state.ts";
 import type { Adjacency } from "../netlink/next_hops.ts";
 import type { Link } from "../netlink/messages.ts";
 import type { Mirror } from "../netlink/mirror.ts";
+import type { Tables } from "../datapath/processor.ts";
 import type { SettingsMessage, StageRequest } from "../worker/messages.ts";
+import { viewTables } from "../worker/tables.ts";
 import type { Steering } from "../xdp/steering.ts";
 import type { Attachments } from "./attachments.ts";
 import type { HostRoutes } from "./host_routes.ts";
@@ -38,6 +40,7 @@ export class Publisher {
   readonly #parts: PublisherParts;
   #generation = 0;
   #routes: RouteTables | null = null;
+  #staged: StageRequest | null = null;
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -48,6 +51,11 @@ export class Publisher {
   /** Number of the generation that the workers run. */
   get generation(): number {
     return this.#generation;
+  }
+
+  /** What the workers run, for reading; null before the first publication. */
+  tables(): Tables | null {
+    return this.#staged === null ? null : viewTables(this.#staged);
   }
 
   /** How packets leave, as last published. */
@@ -105,6 +113,7 @@ export class Publisher {
     for (const worker of workers) worker.activate(generation);
     await Promise.all(workers.map((worker) => worker.running(generation)));
     this.#generation = generation;
+    this.#staged = stage;
 
     // What comes is steered from now on.
     steering.match.add(services.matchKeys.takeAdded());

@@ -40,7 +40,9 @@ export function showSessions({ sessions }: { sessions: Sessions }): ShowSession[
   const now = nowSeconds();
   const shown: ShowSession[] = [];
   for (const { table, worker } of tablesOf(sessions)) {
-    if (table.used() > 0) table.forEach(now, (entry) => shown.push(sessionOf(table, entry, worker, now)));
+    if (table.used() > 0) {
+      table.forEach(now, (entry) => shown.push(describeSession(table, entry, worker, now)));
+    }
   }
   return shown;
 }
@@ -63,7 +65,7 @@ export function listSessions(sessions: Sessions, params: unknown): SessionPage {
       table.forEach(
         now,
         (place) => {
-          if (matches(table, place)) found.push(sessionOf(table, place, worker, now));
+          if (matches(table, place)) found.push(describeSession(table, place, worker, now));
         },
         entry,
         LOOK_AT_ONCE,
@@ -81,7 +83,13 @@ function tablesOf({ four, six }: Sessions): { table: SessionTable; worker: numbe
   return [four, six].flatMap((tables) => tables.map((table, worker) => ({ table, worker })));
 }
 
-function sessionOf(table: SessionTable, entry: number, worker: number, now: number): ShowSession {
+/** One session for people. */
+export function describeSession(
+  table: SessionTable,
+  entry: number,
+  worker: number,
+  now: number,
+): ShowSession {
   const { words, addressWords: width } = table;
   const original = entry + SESSION_ORIGINAL;
   const reply = entry + table.replyAt;

@@ -7,14 +7,8 @@
 import { pointerTo, viewOf } from "../../ffi/memory.ts";
 import { Counters } from "../metrics/counters.ts";
 import { Processor, type Tables } from "../datapath/processor.ts";
-import { AdjacencyTable } from "../table/adjacency.ts";
 import { SessionFilter } from "../table/filter.ts";
-import { InterfaceTable } from "../table/interface.ts";
-import { MatchTable } from "../table/match.ts";
 import { OverflowTable } from "../table/overflow.ts";
-import { PodTable } from "../table/pod.ts";
-import { RouteTable } from "../table/route.ts";
-import { ServiceTable } from "../table/service.ts";
 import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
 import { moveSessions } from "../table/session_move.ts";
 import { XskSocket } from "../xdp/socket.ts";
@@ -36,6 +30,7 @@ import type {
   WorkerRequest,
 } from "./messages.ts";
 import { Port } from "./port.ts";
+import { viewTables } from "./tables.ts";
 
 export class WorkerState {
   readonly words: Int32Array;
@@ -173,17 +168,7 @@ export class WorkerState {
   }
 
   #stage(request: StageRequest): null {
-    this.#staged = {
-      generation: request.generation,
-      match: new MatchTable(request.match),
-      services: new ServiceTable(request.services),
-      pods: new PodTable(request.pods),
-      slots: new Uint32Array(request.slots),
-      routes: new RouteTable(request.routes),
-      adjacencies: new AdjacencyTable(request.adjacencies),
-      interfaces: new InterfaceTable(request.interfaces),
-      settings: request.settings,
-    };
+    this.#staged = viewTables(request);
     return null;
   }
 
