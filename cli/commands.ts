@@ -21,6 +21,8 @@ export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>(
   ["get", () => import("./get.ts")],
   ["exec", () => import("./exec.ts")],
   ["schema", () => import("./schema.ts")],
+  ["doctor", () => import("./doctor.ts")],
+  ["replay", () => import("./replay.ts")],
   ["completion", () => import("./completion.ts")],
   ["version", () => import("./version.ts")],
   ["help", () => import("./help.ts")],

@@ -10,7 +10,11 @@ export const EXIT_USAGE = 2;
 
 /** Writes all of `text`. A reader that has left (`ku show sessions | head`) ends the program quietly. */
 export function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
+  printBytes(new TextEncoder().encode(text));
+}
+
+/** The same for bytes. */
+export function printBytes(bytes: Uint8Array): void {
   try {
     for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
   } catch (error) {

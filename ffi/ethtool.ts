@@ -7,6 +7,8 @@ import { bufferAddress, cString, fromCString } from "./memory.ts";
 const SIOCETHTOOL = 0x8946n;
 const ETHTOOL_GDRVINFO = 0x3;
 const ETHTOOL_STXCSUM = 0x17;
+const ETHTOOL_GFLAGS = 0x25;
+const ETH_FLAG_LRO = 1 << 15;
 const ETHTOOL_GCHANNELS = 0x3c;
 
 // struct ifreq: a name, then here a pointer to the ethtool command
@@ -58,6 +60,12 @@ export function queuesOf(interfaceName: string): { rx: number; tx: number } {
     rx: Math.max(words[CHANNELS_RX] + combined, 1),
     tx: Math.max(words[CHANNELS_TX] + combined, 1),
   };
+}
+
+/** Whether the interface joins received segments in hardware (`ethtool -K X lro on|off`). */
+export function largeReceiveOffload(interfaceName: string): boolean {
+  const words = Uint32Array.of(ETHTOOL_GFLAGS, 0);
+  return ethtool(interfaceName, new Uint8Array(words.buffer)) && (words[1] & ETH_FLAG_LRO) !== 0;
 }
 
 /** Whether the interface may leave checksums of what it transmits half done (`ethtool -K X tx on|off`). */

@@ -185,6 +185,7 @@ export const libc = library.symbols;
 
 // socket(2), asm-generic/socket.h
 export const AF_INET = 2;
+export const AF_XDP = 44;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0x800;

@@ -28,6 +28,8 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "util-linux": "nsenter and unshare",
   "python3": "small servers with options the others lack, pseudo-terminals",
   "prometheus": "promtool, which checks the metrics and the dashboard's queries",
+  "tshark": "reads the captures; capinfos comes with it",
+  "tcpdump": "reads a capture while it is made",
   "mandoc": "checks the man page",
   "groff": "checks the man page",
   "man-db": "shows it",

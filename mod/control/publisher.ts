@@ -10,19 +10,19 @@
  * @module
  */
 
-import { parseAddress, parsePrefix } from "../config/address.ts";
 import type { ConfigState } from "../config/state.ts";
 import type { Adjacency } from "../netlink/next_hops.ts";
 import type { Link } from "../netlink/messages.ts";
 import type { Mirror } from "../netlink/mirror.ts";
 import type { Tables } from "../datapath/processor.ts";
-import type { SettingsMessage, StageRequest } from "../worker/messages.ts";
+import type { StageRequest } from "../worker/messages.ts";
 import { viewTables } from "../worker/tables.ts";
 import type { Steering } from "../xdp/steering.ts";
 import type { Attachments } from "./attachments.ts";
 import type { HostRoutes } from "./host_routes.ts";
 import { buildRouteTables, nodeAddresses, type RouteTables } from "./route_tables.ts";
 import type { Retired, ServiceTables } from "./service_tables.ts";
+import { settingsOf } from "./settings.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 
 export interface PublisherParts {
@@ -107,7 +107,7 @@ export class Publisher {
       generation,
       ...services.publish(),
       ...this.#routes.buffers,
-      settings: settingsOf(state),
+      settings: settingsOf(state.conf),
     };
     await Promise.all(workers.map((worker) => worker.request(stage)));
     for (const worker of workers) worker.activate(generation);
@@ -148,21 +148,4 @@ function routedPrefixes(state: ConfigState): Set<string> {
     for (const address of vip.pods.keys()) prefixes.delete(`${address}/${address.includes(":") ? 128 : 32}`);
   }
   return prefixes;
-}
-
-/** The configuration's plain numbers, as the datapath reads them. */
-function settingsOf(state: ConfigState): SettingsMessage {
-  const { ip4SrcAddress, ip6SrcAddress, nat46Prefix } = state.conf;
-  const four = ip4SrcAddress === null ? null : parseAddress(ip4SrcAddress)!.bytes;
-  return {
-    ip4SrcAddress: four === null ? 0 : new DataView(four.buffer, four.byteOffset).getInt32(12),
-    ip6SrcAddress: words(ip6SrcAddress === null ? null : parseAddress(ip6SrcAddress)!.bytes),
-    nat46Prefix: words(parsePrefix(nat46Prefix)!.bytes),
-  };
-}
-
-function words(bytes: Uint8Array | null): [number, number, number, number] {
-  if (bytes === null) return [0, 0, 0, 0];
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
-  return [view.getInt32(0), view.getInt32(4), view.getInt32(8), view.getInt32(12)];
 }

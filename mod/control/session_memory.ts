@@ -101,7 +101,7 @@ function newSeed(): Uint32Array {
 }
 
 /** By state: other protocols, TCP transitory, established, closing. */
-function writeTimeouts(table: SessionTable, conf: Conf): void {
+export function writeTimeouts(table: SessionTable, conf: Conf): void {
   const transitory = Math.min(TCP_TRANSITORY_SECONDS, conf.tcpTimeout);
   table.timeouts.set([conf.timeout, transitory, conf.tcpTimeout, transitory]);
 }

@@ -161,7 +161,7 @@ export class Steering {
     if (hardwareType(link.name) !== ARPHRD_ETHER) {
       throw new Error(`Cannot attach interface : ${link.name}, it has no Ethernet header`);
     }
-    const ways = mode === "auto" ? waysFor(link.name) : [{ mode, reason: "as configured" }];
+    const ways = mode === "auto" ? steeringWays(link.name) : [{ mode, reason: "as configured" }];
     let refused = "";
     for (const [i, way] of ways.entries()) {
       try {
@@ -321,7 +321,7 @@ function keyOf(value: number): Uint8Array<ArrayBuffer> {
  * when asked to attach. A veth has it too, but pays with its peer's segmentation offload, and other virtual interfaces
  * do not see much through it: those are steered by tc.
  */
-function waysFor(name: string): Attachment[] {
+export function steeringWays(name: string): Attachment[] {
   const { driver, bus } = driverOf(name);
   const tc: Attachment = { mode: "tc", reason: `driver ${driver || "unknown"} is not a NIC's` };
   const generic: Attachment = { mode: "generic", reason: "nothing else works" };
