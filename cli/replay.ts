@@ -1,10 +1,9 @@
 /** `ku replay`: the packets of a capture file through the datapath. */
 
-import { loadConfig } from "../mod/config/file.ts";
 import { ConfigError } from "../mod/config/model.ts";
 import { VERSION } from "../mod/config/version.ts";
 import { PcapngWriter, readCapture } from "../mod/control/pcap.ts";
-import { Replay, type Replayed } from "../mod/control/replay.ts";
+import type { Replayed } from "../mod/control/replay.ts";
 import { optionsOrHelp } from "./client.ts";
 import { formatNodeCounters } from "./format.ts";
 import { print, printBytes, printJson } from "./output.ts";
@@ -57,13 +56,16 @@ interface Summary {
   counters: { count: number; node: string; reason: string }[];
 }
 
-export function run(args: string[]): Promise<void> {
+export async function run(args: string[]): Promise<void> {
   const options = optionsOrHelp(args, description);
-  if (options === null) return Promise.resolve();
+  if (options === null) return;
   const reader = new WordReader(description, options.words);
   const file = reader.next();
   if (file === undefined) throw usageError(description, "the file is missing");
   reader.end();
+  // The datapath is loaded only when it is to run.
+  const { loadConfig } = await import("../mod/config/file.ts");
+  const { Replay } = await import("../mod/control/replay.ts");
   const config = options.values.get("config")?.[0];
   const state = loadConfig(config === undefined ? "" : new TextDecoder().decode(read(config)), config ?? "");
   const target = options.values.get("write")?.[0];
@@ -81,7 +83,6 @@ export function run(args: string[]): Promise<void> {
   writer?.close();
   summary.counters = replay.counted;
   if (target !== "-") options.flags.has("json") ? printJson(summary) : print(formatSummary(summary));
-  return Promise.resolve();
 }
 
 function formatSummary({ packets, sent, kernel, dropped, counters }: Summary): string {

@@ -57,7 +57,7 @@ const FAULTS: readonly [Partial<NodeFacts>, "warn" | "fail", string, RegExp][] =
   [{ kernelRelease: "5.10.0" }, "fail", "kernel", /5\.15/],
   [{ kernelRelease: "4.19" }, "fail", "kernel", /5\.15/],
   [{ machine: "aarch64" }, "fail", "machine", /x86-64/],
-  [{ capabilities: without(12) }, "fail", "capabilities", /root/],
+  [{ capabilities: without(12) }, "fail", "capabilities", /as root/],
   [{ capabilities: without(39, 21) }, "fail", "capabilities", /AmbientCapabilities/],
   [{ afXdp: "EAFNOSUPPORT" }, "fail", "AF_XDP", /CONFIG_XDP_SOCKETS/],
   [{ programs: "EPERM" }, "fail", "steering programs", /CONFIG_BPF_SYSCALL/],
