@@ -8,6 +8,7 @@
  */
 
 import { SystemError } from "../../ffi/errno.ts";
+import { closeFd, createEventFd } from "../../ffi/event_fd.ts";
 import { ConfigError } from "../config/model.ts";
 import { loadConfig } from "../config/file.ts";
 import type { RunOptions } from "../config/run_options.ts";
@@ -261,14 +262,18 @@ class Daemon {
 
   async #startWorkers(count: number, sessions: SessionMemory): Promise<WorkerHandle[]> {
     const workers: WorkerHandle[] = [];
+    const wakeFds = Array.from({ length: count }, () => createEventFd());
     this.#onStop("workers", async () => {
       await Promise.all(workers.map((worker) => worker.stop()));
+      wakeFds.forEach(closeFd);
     });
     for (let index = 0; index < count; index++) {
       const plan = {
         memory: MEMORY,
         sessions: sessions.buffers,
         overflow: sessions.overflowBuffers,
+        mailboxes: sessions.mailboxes,
+        wakeFds,
         filter: sessions.filter,
         counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS).buffer,
       };

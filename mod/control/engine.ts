@@ -173,10 +173,12 @@ export class Engine {
     sessions.setTimeouts(after);
     if (before.buckets === after.buckets) return;
     const next = sessions.prepare(after);
-    const results = await Promise.all(
-      workers.map((worker) => worker.request<Migrated>({ kind: "migrate", sessions: next.buffers })),
-    );
+    const all = <T>(kind: "watch" | "migrate" | "settle") =>
+      Promise.all(workers.map((worker) => worker.request<T>({ kind, sessions: next.buffers })));
+    await all("watch");
+    const results = await all<Migrated>("migrate");
     sessions.adopt(next);
+    await all("settle");
     const lost = results.reduce((sum, result) => sum + result.lost, 0);
     if (lost > 0) {
       log.warn(

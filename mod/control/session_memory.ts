@@ -9,6 +9,7 @@
 import { addressOf, allocateShared, lineOffsetOf, type Mapping } from "../../ffi/memory.ts";
 import type { Conf } from "../config/model.ts";
 import { SessionFilter } from "../table/filter.ts";
+import { Mailbox } from "../table/mailbox.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SessionTable } from "../table/session.ts";
 import type { FilterMemory, SessionBuffers } from "../worker/messages.ts";
@@ -26,6 +27,8 @@ export class SessionMemory {
   six: SessionTable[];
   readonly overflow4: OverflowTable[];
   readonly overflow6: OverflowTable[];
+  /** `mailboxes[from][to]`; from a worker to itself there is one that nobody uses, of the least size. */
+  readonly mailboxes: SharedArrayBuffer[][];
   readonly filter: FilterMemory;
 
   /** `filter`: the steering programs' memory of expected answers, unused so far. */
@@ -38,6 +41,10 @@ export class SessionMemory {
       Array.from({ length: workerCount }, () => OverflowTable.create(OVERFLOW_PLACES, words, this.#seed));
     this.overflow4 = overflow(1);
     this.overflow6 = overflow(4);
+    const workers = Array.from({ length: workerCount }, (_, index) => index);
+    this.mailboxes = workers.map((from) =>
+      workers.map((to) => Mailbox.create(from === to ? 1 : undefined).buffer)
+    );
     this.setTimeouts(conf);
   }
 
@@ -84,7 +91,8 @@ export class SessionMemory {
 
   get bytes(): number {
     const tables = [...this.four, ...this.six, ...this.overflow4, ...this.overflow6];
-    return tables.reduce((sum, table) => sum + table.buffer.byteLength, this.filter.lengthBytes);
+    const buffers = [...tables.map((table) => table.buffer), ...this.mailboxes.flat()];
+    return buffers.reduce((sum, buffer) => sum + buffer.byteLength, this.filter.lengthBytes);
   }
 
   #create(workerCount: number, conf: Conf, addressWords: 1 | 4): SessionTable[] {

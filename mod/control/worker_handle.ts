@@ -25,7 +25,7 @@ import type {
 } from "../worker/messages.ts";
 import { Counters, POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
 import { FRAGMENT_PLACES, FragmentTable } from "../table/fragment.ts";
-import { closeFd, createEventFd, signalEventFd } from "../../ffi/event_fd.ts";
+import { signalEventFd } from "../../ffi/event_fd.ts";
 
 interface Pending {
   resolve: (result: unknown) => void;
@@ -36,6 +36,9 @@ export interface WorkerStart {
   memory: MemoryPlan;
   sessions: SessionBuffers;
   overflow: SessionBuffers;
+  mailboxes: SharedArrayBuffer[][];
+  /** An eventfd for each worker. They may write to each other's as long as any of them runs. */
+  wakeFds: number[];
   filter: FilterMemory;
   counters: SharedArrayBuffer;
 }
@@ -82,7 +85,7 @@ export class WorkerHandle {
     onFatal: (reason: string) => void,
   ): Promise<WorkerHandle> {
     const control = new SharedArrayBuffer(CONTROL_WORDS_BYTES);
-    const wakeFd = createEventFd();
+    const wakeFd = plan.wakeFds[index];
     const worker = new Worker(new URL("../worker/worker.ts", import.meta.url), {
       type: "module",
       name: `ku-worker-${index}`,
@@ -172,6 +175,5 @@ export class WorkerHandle {
       this.#ended = true;
     }
     this.#worker.terminate();
-    closeFd(this.#wakeFd);
   }
 }

@@ -13,6 +13,7 @@ import type { Counters } from "../metrics/counters.ts";
 import type { AdjacencyTable } from "../table/adjacency.ts";
 import { FRAGMENT_PLACES, FragmentTable } from "../table/fragment.ts";
 import type { InterfaceTable } from "../table/interface.ts";
+import type { Mailbox } from "../table/mailbox.ts";
 import type { MatchTable } from "../table/match.ts";
 import type { OffloadTable } from "../table/offload.ts";
 import type { OverflowTable } from "../table/overflow.ts";
@@ -62,6 +63,8 @@ export interface SessionViews {
   readonly sessions6: SessionTable;
   readonly others4?: readonly SessionTable[];
   readonly others6?: readonly SessionTable[];
+  /** Where reports go about the sessions in the table of the same place in `others4` and `others6`; without them none are made. */
+  readonly outboxes?: readonly Mailbox[];
 }
 
 export interface ProcessorOptions extends SessionViews {
@@ -76,6 +79,8 @@ export interface ProcessorOptions extends SessionViews {
   readonly othersOverflow6?: readonly OverflowTable[];
   /** Sessions that the kernel repeats; without it every packet of theirs comes to the worker. */
   readonly offload?: OffloadTable;
+  /** Other workers' reports about this one's sessions. */
+  readonly inboxes?: readonly Mailbox[];
   /** Datagrams in fragments; made at start if absent. */
   readonly fragments?: FragmentTable;
   /** Worker `workerIndex` of `workerCount` allocates only ports of its own residue, so that no two hand out the same. */
@@ -119,6 +124,10 @@ export class Context {
   sessions6: SessionTable;
   others4: readonly SessionTable[];
   others6: readonly SessionTable[];
+  outboxes: readonly Mailbox[];
+  readonly inboxes: readonly Mailbox[];
+  /** A worker is to be woken for what was put into its mailbox (`Mailbox.wakes`). */
+  wakes = false;
   readonly overflow4: OverflowTable | null;
   readonly overflow6: OverflowTable | null;
   readonly othersOverflow4: readonly OverflowTable[];
@@ -206,6 +215,10 @@ export class Context {
 
   /** Where the tuple is that a search found, in the words it returned. */
   foundAt = 0;
+  /** Another worker's table could not be read to the end: the session may be there. */
+  busy = false;
+  /** The flow may have a session at another worker that it cannot follow: it must not get one here. */
+  withheld = false;
 
   /** Scratch tuples of 9 words, IPv4 as ::ffff:a.b.c.d: the packet's own, and the reply's. */
   readonly original = new Int32Array(9);
@@ -230,6 +243,8 @@ export class Context {
     this.sessions6 = options.sessions6;
     this.others4 = options.others4 ?? [];
     this.others6 = options.others6 ?? [];
+    this.outboxes = options.outboxes ?? [];
+    this.inboxes = options.inboxes ?? [];
     this.overflow4 = options.overflow4 ?? null;
     this.overflow6 = options.overflow6 ?? null;
     this.othersOverflow4 = options.othersOverflow4 ?? [];

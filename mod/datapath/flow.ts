@@ -9,13 +9,12 @@
 
 import * as counters from "../metrics/counters.ts";
 import * as interfaces from "../table/interface.ts";
-import type { SessionTable } from "../table/session.ts";
 import * as session from "../table/session.ts";
-import type { OverflowTable } from "../table/overflow.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
+import * as foreign from "./foreign.ts";
 import * as fragment from "./fragment.ts";
 import * as fragmentLater from "./fragment_later.ts";
 import * as icmpError4 from "./icmp_error4.ts";
@@ -30,14 +29,14 @@ import * as sends6 from "./send6.ts";
 import * as sessionHit from "./session_hit.ts";
 
 // Own constants: see "Speed" in context.ts.
-const { COUNT_MARTIAN, COUNT_NOT_MINE, COUNT_OTHER_WORKER, COUNT_UNTRACKED_REPLY } = counters;
+const { COUNT_MARTIAN, COUNT_NOT_MINE } = counters;
 const { IF_NAT4_IN, IF_NAT6_IN } = interfaces;
-const { SESSION_LAST_SEEN, SESSION_ORIGINAL, SESSION_POD, SESSION_REPLY4, SESSION_REPLY6, SESSION_SERVICE } =
-  session;
+const { SESSION_ORIGINAL, SESSION_REPLY4, SESSION_REPLY6 } = session;
 const { IPV4_DST, IPV4_SRC } = ipv4;
 const { IPV6_DST, IPV6_SRC } = ipv6;
-const { count, drop, FRAGMENT_FIRST, FRAGMENT_NONE, VERDICT_DROP } = contexts;
-const { beginDatagram4, beginDatagram6, ownDatagram } = fragment;
+const { drop, FRAGMENT_NONE, VERDICT_DROP } = contexts;
+const { followForeignReply } = foreign;
+const { beginDatagram4, beginDatagram6 } = fragment;
 const { follow4, follow6 } = fragmentLater;
 const { translateError4 } = icmpError4;
 const { translateError6 } = icmpError6;
@@ -45,10 +44,10 @@ const { connect4, connect6 } = newConnection;
 const { parse4, parse6, PARSED_ALIEN, PARSED_BAD, PARSED_ERROR, PARSED_FLOW, PARSED_FRAGMENT } = parse;
 const { isMapped, loadPacket4, mixedProtocol } = mixed;
 const { isRouted64, refuseRouted64 } = routed;
-const { send46, send64 } = sendMixed;
+const { send46, sendOn6 } = sendMixed;
 const { puntUntouched4, send4 } = sends4;
-const { puntUntouched6, send6 } = sends6;
-const { countReply, followOriginal, followReply } = sessionHit;
+const { puntUntouched6 } = sends6;
+const { followOriginal, followReply } = sessionHit;
 
 /** No session between the families; not a verdict. */
 const NOT_MIXED = -1;
@@ -77,7 +76,7 @@ export function receive4(c: Context, l3: number): number {
     key[0] = source;
     key[1] = destination;
     key[2] = c.ports;
-    const words = findForeignReply(c, key, c.protocol, c.others4, c.overflow4);
+    const words = followForeignReply(c, key, c.protocol, c.others4, c.overflow4);
     if (words !== null) return send4(c, words, c.foundAt);
   }
   if (c.mixed) {
@@ -105,7 +104,7 @@ function receiveMixed4(c: Context, fromPods: boolean): number {
     return send46(c, sessions.words, entry + SESSION_REPLY6);
   }
   if (!fromPods) return NOT_MIXED;
-  const words = findForeignReply(c, key, protocol, c.others6, c.overflow6);
+  const words = followForeignReply(c, key, protocol, c.others6, c.overflow6);
   return words === null ? NOT_MIXED : send46(c, words, c.foundAt);
 }
 
@@ -135,66 +134,10 @@ export function receive6(c: Context, l3: number): number {
     return sendOn6(c, sessions.words, entry + SESSION_REPLY6);
   }
   if (fromPods) {
-    const words = findForeignReply(c, key, c.protocol, c.others6, c.overflow6);
+    const words = followForeignReply(c, key, c.protocol, c.others6, c.overflow6);
     if (words !== null) return sendOn6(c, words, c.foundAt);
   }
   return connect6(c);
-}
-
-/** Sends an IPv6 packet with the tuple opposite to the one at `tupleAt` of `words`, of whichever family that is. */
-function sendOn6(c: Context, words: Int32Array, tupleAt: number): number {
-  if (c.mixed && isMapped(words, tupleAt)) return send64(c, words, tupleAt);
-  return send6(c, words, tupleAt);
-}
-
-/**
- * A reply whose session another worker keeps, or whose flow is untracked: the words that hold its original tuple, at `c.foundAt`; null
- * if it is none. The other worker's session is kept alive; all else about it is its owner's to write.
- */
-function findForeignReply(
-  c: Context,
-  key: Int32Array,
-  protocol: number,
-  others: readonly SessionTable[],
-  overflow: OverflowTable | null,
-): Int32Array | null {
-  const foreign = c.foreign;
-  for (let i = 0; i < others.length; i++) {
-    const other = others[i];
-    other.key.set(key);
-    const entry = other.readReply(protocol, c.now, foreign);
-    if (entry < 0) continue;
-    if (foreign[SESSION_LAST_SEEN] !== c.now) other.words[entry + SESSION_LAST_SEEN] = c.now;
-    count(c, COUNT_OTHER_WORKER);
-    const service = foreign[SESSION_SERVICE];
-    const pod = foreign[SESSION_POD];
-    countReply(c, service, pod, c.end - c.l3);
-    if (c.fragment === FRAGMENT_FIRST) ownDatagram(c, service, pod, 1);
-    c.foundAt = SESSION_ORIGINAL;
-    return foreign;
-  }
-  if (overflow === null) return null;
-  overflow.key.set(key);
-  const entry = overflow.find(protocol, c.now);
-  if (entry >= 0) return followNote(c, overflow.words, entry);
-  const othersOverflow = overflow.addressWords === 1 ? c.othersOverflow4 : c.othersOverflow6;
-  for (let i = 0; i < othersOverflow.length; i++) {
-    const other = othersOverflow[i];
-    other.key.set(key);
-    if (other.copy(protocol, c.now, foreign)) return followNote(c, foreign, 0);
-  }
-  return null;
-}
-
-/** A reply of the untracked flow whose note is at `entry` of `words`. */
-function followNote(c: Context, words: Int32Array, entry: number): Int32Array {
-  count(c, COUNT_UNTRACKED_REPLY);
-  const service = words[entry + SESSION_SERVICE];
-  const pod = words[entry + SESSION_POD];
-  countReply(c, service, pod, c.end - c.l3);
-  if (c.fragment === FRAGMENT_FIRST) ownDatagram(c, service, pod, 1);
-  c.foundAt = entry + SESSION_ORIGINAL;
-  return words;
 }
 
 function receiveOther4(c: Context, parsed: number): number {

@@ -15,7 +15,9 @@ import {
   COUNT_NO_SOURCE_ADDRESS,
   COUNT_NOT_MINE,
   COUNT_PORTS_EXHAUSTED,
+  COUNT_SESSION_BUSY,
   COUNT_SESSION_NEW,
+  COUNT_SESSION_YIELDED,
   COUNT_UNTRACKED,
   POD_BYTES,
   POD_COUNTERS,
@@ -41,7 +43,7 @@ import {
   SERVICE_TARGET_PORT,
   SERVICE_TYPE,
 } from "../table/service.ts";
-import { SESSION_POD, SESSION_SERVICE, type SessionTable } from "../table/session.ts";
+import { SESSION_FULL, SESSION_POD, SESSION_SERVICE, type SessionTable } from "../table/session.ts";
 import { IPV4_DST, IPV4_SRC } from "../wire/ipv4.ts";
 import { IPV6_DST, IPV6_SRC } from "../wire/ipv6.ts";
 import { answerEcho4, answerReset4, answerUnreachable4, isAnswerable4 } from "./answer4.ts";
@@ -55,14 +57,16 @@ import {
   TRANSPORT_TCP,
   TRANSPORT_UDP,
 } from "./context.ts";
+import { followForeignOriginal, mustYield } from "./foreign.ts";
 import { ownDatagram } from "./fragment.ts";
 import { ANSWER_ECHO, isInVip4, isInVip6, matchService4, matchService6 } from "./match_service.ts";
 import { embed, mixedProtocol } from "./mixed.ts";
-import { refuse, send46, send64 } from "./send_mixed.ts";
+import { refuse, send46, send64, sendOn6 } from "./send_mixed.ts";
 import { puntUntouched4, send4 } from "./send4.ts";
 import { puntUntouched6, send6 } from "./send6.ts";
 import { beginSession } from "./session_hit.ts";
 import {
+  choosePort,
   insertSession,
   loadTuple,
   PORTS_EXHAUSTED,
@@ -74,13 +78,18 @@ import {
 import { refusal46, REFUSE_NOTHING } from "./translate46.ts";
 import { refusal64 } from "./translate64.ts";
 
-/** Starts a flow with the parsed IPv4 packet, answers it, or gives it to the kernel. */
+/** No session at another worker; not a verdict. */
+const NOT_ELSEWHERE = -1;
+
+/** Starts a flow with the parsed IPv4 packet, or follows another worker's session, answers it, or gives it to the kernel. */
 export function connect4(c: Context): number {
+  const busy = c.busy;
+  c.busy = c.withheld = false;
   const source = c.view.getInt32(c.l3 + IPV4_SRC);
   const destination = c.view.getInt32(c.l3 + IPV4_DST);
   const service = matchService4(c, destination);
   if (service === ANSWER_ECHO) return answerEcho4(c);
-  if (service < 0) return leave4(c, destination);
+  if (service < 0) return busy ? drop(c, COUNT_SESSION_BUSY) : leave4(c, destination);
   if (!isAnswerable4(source) || source === destination) return drop(c, COUNT_MARTIAN);
   const original = c.original;
   original[0] =
@@ -92,6 +101,10 @@ export function connect4(c: Context): number {
   original[3] = source;
   original[7] = destination;
   original[8] = c.ports;
+  if (c.others4.length > 0) {
+    const verdict = followElsewhere4(c, serviceType(c, service) === SERVICE_NAT46);
+    if (verdict !== NOT_ELSEWHERE) return verdict;
+  }
   const hash = isSticky(c, service)
     ? sourceHash4(source)
     : flowHash4(c.protocol, source, destination, c.ports);
@@ -114,8 +127,10 @@ export function connect4(c: Context): number {
   return send4(c, c.tuple4, 0);
 }
 
-/** Starts a flow with the parsed IPv6 packet, answers it, or gives it to the kernel. */
+/** Starts a flow with the parsed IPv6 packet, or follows another worker's session, answers it, or gives it to the kernel. */
 export function connect6(c: Context): number {
+  const busy = c.busy;
+  c.busy = c.withheld = false;
   const view = c.view;
   const original = c.original;
   for (let i = 0; i < 4; i++) {
@@ -125,9 +140,13 @@ export function connect6(c: Context): number {
   original[8] = c.ports;
   const service = matchService6(c, original);
   if (service === ANSWER_ECHO) return answerEcho6(c);
-  if (service < 0) return leave6(c);
+  if (service < 0) return busy ? drop(c, COUNT_SESSION_BUSY) : leave6(c);
   if (!isAnswerable6(view, c.l3 + IPV6_SRC) || sameAddress(original, 0, original, 4)) {
     return drop(c, COUNT_MARTIAN);
+  }
+  if (c.others6.length > 0) {
+    const words = followForeignOriginal(c, c.protocol, c.others6);
+    if (words !== null) return sendOn6(c, words, c.foundAt);
   }
   const hash = isSticky(c, service) ? sourceHash6(original, 0) : flowHash6(c.protocol, original, 0);
   const pod = pickPod(c.tables.services, c.slots, service, hash);
@@ -146,6 +165,15 @@ export function connect6(c: Context): number {
     return drop(c, COUNT_PORTS_EXHAUSTED);
   }
   return send6(c, c.reply, 0);
+}
+
+/** An IPv4 packet of a session that another worker keeps, to an IPv6 pod (`mixed`) or not; NOT_ELSEWHERE: there is none. */
+function followElsewhere4(c: Context, mixed: boolean): number {
+  const protocol = mixed ? mixedProtocol(c.protocol) : c.protocol;
+  if (protocol < 0) return NOT_ELSEWHERE;
+  const words = followForeignOriginal(c, protocol, mixed ? c.others6 : c.others4);
+  if (words === null) return NOT_ELSEWHERE;
+  return mixed ? send46(c, words, c.foundAt) : send4(c, words, c.foundAt);
 }
 
 /** An IPv4 client's flow to an IPv6 pod: the client is known there by the nat46 prefix, its port kept. */
@@ -231,6 +259,28 @@ function sameAddress(a: Int32Array, aAt: number, b: Int32Array, bAt: number): bo
 }
 
 /**
+ * `insertSession`, such that no other worker has a session of this flow or of the same reply tuple (foreign.ts). SESSION_FULL also when
+ * another may have it: the packet is forwarded, the flow untracked for now.
+ */
+function enter(c: Context, table: SessionTable, protocol: number, hash: number, allocate: boolean): number {
+  if (c.others4.length === 0) return insertSession(c, table, protocol, hash, allocate);
+  if (c.withheld) return leaveOut(c, hash, allocate);
+  let entry = insertSession(c, table, protocol, hash, allocate);
+  for (let tries = 0; entry >= 0 && mustYield(c, table, protocol); tries++) {
+    table.remove(entry);
+    if (c.withheld || tries === 1) return leaveOut(c, hash, allocate);
+    entry = insertSession(c, table, protocol, hash, allocate);
+  }
+  return entry;
+}
+
+function leaveOut(c: Context, hash: number, allocate: boolean): number {
+  count(c, COUNT_SESSION_YIELDED);
+  if (allocate) choosePort(c, hash);
+  return SESSION_FULL;
+}
+
+/**
  * Remembers the flow of `c.original` and `c.reply`, of `protocol`, as a session or, when its bucket is full, as a note for its replies; and counts it.
  * False: there is no free source port.
  */
@@ -244,7 +294,7 @@ function remember(
   hash: number,
   allocate: boolean,
 ): boolean {
-  const entry = insertSession(c, table, protocol, hash, allocate);
+  const entry = enter(c, table, protocol, hash, allocate);
   if (entry === PORTS_EXHAUSTED) return false;
   const serviceRow = service * SERVICE_COUNTERS;
   const podRow = pod * POD_COUNTERS;

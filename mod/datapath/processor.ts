@@ -55,6 +55,7 @@ import { lookAhead4 } from "./look_ahead4.ts";
 import { lookAhead6 } from "./look_ahead6.ts";
 import { followFlows, reviseFlows, withdrawAll } from "./offload.ts";
 import { makePiece, piecesLeft } from "./pieces.ts";
+import { readReports } from "./reports.ts";
 import { clearHops, puntIn } from "./route.ts";
 
 export {
@@ -178,6 +179,22 @@ export class Processor {
     c.sessions6 = sessions.sessions6;
     c.others4 = sessions.others4 ?? [];
     c.others6 = sessions.others6 ?? [];
+    c.outboxes = sessions.outboxes ?? [];
+  }
+
+  /**
+   * Applies what other workers have reported about this one's sessions. To be called once per burst, after its packets have been taken from
+   * the ring and before the first is processed: a packet that answers one which another worker sent finds the state that one led to.
+   */
+  readReports(): void {
+    readReports(this.#context);
+  }
+
+  /** Whether some worker should be woken to read its mailbox (`Mailbox.wakes`); and it is forgotten. */
+  takeWakes(): boolean {
+    const wakes = this.#context.wakes;
+    this.#context.wakes = false;
+    return wakes;
   }
 
   /**

@@ -17,6 +17,7 @@ import * as fragment from "./fragment.ts";
 import * as mixed from "./mixed.ts";
 import * as pieces from "./pieces.ts";
 import * as route from "./route.ts";
+import * as sends6 from "./send6.ts";
 import * as forth from "./translate46.ts";
 import * as back from "./translate64.ts";
 
@@ -36,11 +37,18 @@ const { answerSourceRoute4, answerTimeExceeded4, answerTooBig4 } = answer4;
 const { answerTimeExceeded6, answerTooBig6 } = answer6;
 const { count, drop, FRAGMENT_FIRST, VERDICT_DROP } = contexts;
 const { sendDatagram, SENT_46, SENT_64 } = fragment;
-const { mixedProtocol, nextIdentification } = mixed;
+const { isMapped, mixedProtocol, nextIdentification } = mixed;
 const { cutIntoPieces } = pieces;
+const { send6 } = sends6;
 const { countNoWay, hop4, hop6, HOP_ADJACENCY, HOP_MTU, HOP_SLOT, puntKu, transmit } = route;
 const { lengthOf46, refusal46, REFUSE_NO_CHECKSUM, REFUSE_NOTHING, REFUSE_SOURCE_ROUTE, translate46 } = forth;
 const { lengthOf64, MAX_WITHOUT_DF_BYTES, refusal64, translate64 } = back;
+
+/** Sends an IPv6 packet with the tuple opposite to the one at `tupleAt` of `words`, of whichever family that is. */
+export function sendOn6(c: Context, words: Int32Array, tupleAt: number): number {
+  if (c.mixed && isMapped(words, tupleAt)) return send64(c, words, tupleAt);
+  return send6(c, words, tupleAt);
+}
 
 /** Sends the parsed IPv4 packet as IPv6, with the tuple opposite to the one at `tupleAt` (9 words) of `words`. */
 export function send46(c: Context, words: Int32Array, tupleAt: number): number {

@@ -97,7 +97,7 @@ export function followReply(c: Context, table: SessionTable, entry: number): boo
  * Whether a pod's segment accepts a connection that did not come by the VIP: the session's own one has ended, and a new one would have
  * begun with the client's SYN. So the client has used the port again, to the pod directly.
  */
-function opensAnother(c: Context, words: Int32Array, entry: number): boolean {
+export function opensAnother(c: Context, words: Int32Array, entry: number): boolean {
   return (c.tcpFlags & SYN_ACK) === SYN_ACK &&
     ((words[entry + SESSION_KIND] >>> 16) & 0xff) === SESSION_STATE_CLOSING;
 }
@@ -182,13 +182,17 @@ function agreesReply(c: Context, table: SessionTable, entry: number): boolean {
 }
 
 /** Whether the pod is there and not removed; one that drains serves what it has. */
-function podServes(c: Context, pod: number): boolean {
+export function podServes(c: Context, pod: number): boolean {
   return (c.pods[pod * POD_STRIDE + POD_FLAGS] & (POD_ACTIVE | POD_DRAINING)) !== 0;
 }
 
+/** Whether the service is one of this generation. */
+export function isServed(c: Context, service: number): boolean {
+  return (c.services[service * SERVICE_STRIDE + SERVICE_FLAGS] & SERVICE_IN_USE) !== 0;
+}
+
 function serviceLives(c: Context, table: SessionTable, entry: number): boolean {
-  const service = table.words[entry + SESSION_SERVICE] * SERVICE_STRIDE;
-  if ((c.services[service + SERVICE_FLAGS] & SERVICE_IN_USE) !== 0) return true;
+  if (isServed(c, table.words[entry + SESSION_SERVICE])) return true;
   table.remove(entry);
   c.nodeCounters[COUNT_SESSION_ORPHAN]++;
   return false;

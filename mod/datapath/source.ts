@@ -39,6 +39,13 @@ function poolPort(index: number): number {
   return index < HIGH_COUNT ? HIGH_FIRST + index : LOW_FIRST + index - HIGH_COUNT;
 }
 
+/** Writes into `c.reply` the first source port that a flow of this hash would be given, for a flow that gets no session. */
+export function choosePort(c: Context, hash: number): void {
+  if (c.transport === TRANSPORT_OTHER) return;
+  const own = (PORT_POOL / c.workerCount) | 0;
+  c.reply[8] = (c.reply[8] & ~0xffff) | poolPort((hash >>> 1) % own * c.workerCount + c.workerIndex);
+}
+
 /**
  * Puts the session of `c.original` and `c.reply` into `table` as one of `protocol`; `hash` is the flow's. The source port in `c.reply` is as it was
  * wanted, or, with `allocate` or when that was taken, one of the pool. Returns the entry, SESSION_FULL (with `c.reply` complete all

@@ -55,6 +55,8 @@ export const COUNT_REPORT_LOST = counter(
   "ku-session",
   "report to another worker lost, its mailbox full",
 );
+export const COUNT_SESSION_YIELDED = counter("event", "ku-session", "session left to another worker");
+export const COUNT_SESSION_BUSY = counter("drop", "ku-session", "table of another worker standing still");
 export const COUNT_PORT_CHANGED = counter("event", "ku-session", "source port changed, tuple taken");
 export const COUNT_PORTS_EXHAUSTED = counter("drop", "ku-session", "no free source port");
 

@@ -6,8 +6,8 @@
  * Nothing here allocates after construction. Time is an argument: whole seconds from any start, below 2^31.
  *
  * Other threads may read. HEADER_VERSION is odd while the writer is inside, KIND is cleared before and written after the rest of
- * an entry. `readReply` is their way: it copies an entry and repeats when the version moved. `findReply` in another thread may miss
- * a session, or return one that is just being replaced.
+ * an entry. `readReply` and `readOriginal` are their way: they copy an entry and repeat when the version moved. `findReply` in another
+ * thread may miss a session, or return one that is just being replaced.
  *
  * The writer's view may have a filter, in which every session's reply tuple is counted from `insert` until it is freed in whatever way;
  * and an ending, which is told the flow by which the kernel repeats a session (SESSION_OFFLOAD - 1) when the session goes.
@@ -42,6 +42,7 @@ const LANE_ORDER = layout.LANE_ORDER;
 const TAGS_AT = layout.HEADER_WORDS;
 const USED = layout.HEADER_USED;
 const VERSION = layout.HEADER_VERSION;
+const BUSY = layout.SESSION_BUSY;
 const STRIDE4 = 12;
 const STRIDE6 = 24;
 
@@ -171,19 +172,32 @@ export class SessionTable {
   /**
    * `findReply` for threads other than the writer: copies the entry (`stride` words) into `copy` and returns where it is, or -1. What
    * is in `copy` was one whole session. Writing LAST_SEEN at the returned place keeps the session alive; nothing else may be written.
+   * SESSION_BUSY: not found, but the writer stands still in the middle of a change (it was preempted), so that it may be there.
    */
   readReply(protocol: number, now: number, copy: Int32Array): number {
+    return this.#read(true, protocol, now, copy);
+  }
+
+  /** The same by the original tuple. */
+  readOriginal(protocol: number, now: number, copy: Int32Array): number {
+    return this.#read(false, protocol, now, copy);
+  }
+
+  #read(reply: boolean, protocol: number, now: number, copy: Int32Array): number {
     const words = this.words;
+    let entry = -1;
+    let before = 0;
     for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
-      const version = Atomics.load(words, VERSION);
-      if ((version & 1) !== 0) continue;
-      const entry = this.findReply(protocol, now);
+      before = Atomics.load(words, VERSION);
+      // NB: inside a change too, at last: a live KIND is written after and cleared before the rest of an entry.
+      if ((before & 1) !== 0 && attempt < READ_ATTEMPTS - 1) continue;
+      entry = reply ? this.findReply(protocol, now) : this.findOriginal(protocol, now);
       if (entry >= 0) {
         for (let i = 0; i < this.stride; i++) copy[i] = words[entry + i];
       }
-      if (Atomics.load(words, VERSION) === version) return entry;
+      if (Atomics.load(words, VERSION) === before) return entry < 0 && (before & 1) !== 0 ? BUSY : entry;
     }
-    return -1;
+    return BUSY;
   }
 
   /**

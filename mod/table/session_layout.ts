@@ -51,6 +51,8 @@ export const SESSION_STATE_CLOSING = 3; // FIN both ways, or RST
 /** Results of `SessionTable.insert` that are no entry. */
 export const SESSION_FULL = -1;
 export const SESSION_REPLY_TAKEN = -2;
+/** Result of reading another thread's table: not found, yet perhaps there. */
+export const SESSION_BUSY = -3;
 
 export const SESSION_MAX_BUCKETS = 1 << 22; // 2^24 entries: index + 1 takes 25 bits of a reply slot, 7 are left of the hash
 

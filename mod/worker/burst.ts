@@ -96,6 +96,7 @@ export function receiveBurst(context: BurstContext, port: Port): number {
   const count = rx.peek(BURST);
   if (count === 0) return 0;
   const { processor } = context;
+  processor.readReports();
   const { ats, lengths, slots } = processor.burst;
   for (let i = 0; i < count; i++) {
     ats[i] = rx.frameAddr(i);

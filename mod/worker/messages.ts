@@ -38,6 +38,10 @@ export interface StartRequest {
   sessions: SessionBuffers;
   /** The untracked flows of every worker, by worker index. */
   overflow: SessionBuffers;
+  /** `mailboxes[from][to]`: what worker `from` reports to worker `to`. */
+  mailboxes: SharedArrayBuffer[][];
+  /** The wakeFd of every worker, by worker index. */
+  wakeFds: number[];
   filter: FilterMemory;
   counters: SharedArrayBuffer;
 }
@@ -86,7 +90,17 @@ export interface StageRequest {
   settings: SettingsMessage;
 }
 
-/** New session tables for every worker; the worker carries its own sessions over. Answered with {@link Migrated}. */
+/**
+ * New session tables for every worker, in three steps, each of which all workers have taken before the next begins: `watch`, looks for
+ * others' sessions in the new tables too; `migrate`, carries its own sessions over; `settle`, looks in the new tables only. So a session
+ * is seen by all at any time.
+ */
+export interface WatchRequest {
+  kind: "watch" | "settle";
+  sessions: SessionBuffers;
+}
+
+/** The second of the three steps. Answered with {@link Migrated}. */
 export interface MigrateRequest {
   kind: "migrate";
   sessions: SessionBuffers;
@@ -140,6 +154,7 @@ export type WorkerRequest =
   | OpenPortRequest
   | ClosePortRequest
   | StageRequest
+  | WatchRequest
   | MigrateRequest
   | FlushRequest
   | ReportRequest

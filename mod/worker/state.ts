@@ -4,10 +4,12 @@
  * @module
  */
 
+import { signalEventFd } from "../../ffi/event_fd.ts";
 import { pointerTo, viewOf } from "../../ffi/memory.ts";
 import { Counters } from "../metrics/counters.ts";
-import { Processor, type Tables } from "../datapath/processor.ts";
+import { Processor, type SessionViews, type Tables } from "../datapath/processor.ts";
 import { SessionFilter } from "../table/filter.ts";
+import { Mailbox } from "../table/mailbox.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
 import { moveSessions } from "../table/session_move.ts";
@@ -47,6 +49,11 @@ export class WorkerState {
   readonly #filter: SessionFilter;
   readonly #overflow4: OverflowTable;
   readonly #overflow6: OverflowTable;
+  /** Mailboxes to the other workers, in their order, and the descriptors that wake them. */
+  readonly #outboxes: Mailbox[];
+  readonly #otherWakeFds: number[];
+  /** The tables of all workers that the own ones are among. */
+  #buffers: SessionBuffers;
   #sessions4: SessionTable;
   #sessions6: SessionTable;
   #sweep4 = 0;
@@ -65,19 +72,23 @@ export class WorkerState {
     this.#filter = viewFilter(start.filter);
     this.#overflow4 = new OverflowTable(start.overflow.four[this.#index], this.#filter);
     this.#overflow6 = new OverflowTable(start.overflow.six[this.#index], this.#filter);
-    const others = (buffers: SharedArrayBuffer[]) =>
-      buffers.filter((_, other) => other !== this.#index).map((buffer) => new OverflowTable(buffer));
-    const views = viewSessions(start.sessions, this.#index, this.#filter);
-    this.#sessions4 = views.sessions4;
-    this.#sessions6 = views.sessions6;
+    const others = <T>(of: readonly T[]) => of.filter((_, other) => other !== this.#index);
+    const overflows = (buffers: SharedArrayBuffer[]) =>
+      others(buffers).map((buffer) => new OverflowTable(buffer));
+    this.#outboxes = others(start.mailboxes[this.#index]).map((buffer) => new Mailbox(buffer));
+    this.#otherWakeFds = others(start.wakeFds);
+    this.#buffers = start.sessions;
+    this.#sessions4 = new SessionTable(start.sessions.four[this.#index], this.#filter);
+    this.#sessions6 = new SessionTable(start.sessions.six[this.#index], this.#filter);
     const processor = new Processor({
       frames: this.#umem.buffer,
       counters: this.#counters,
-      ...views,
+      ...this.#views(start.sessions),
       overflow4: this.#overflow4,
       overflow6: this.#overflow6,
-      othersOverflow4: others(start.overflow.four),
-      othersOverflow6: others(start.overflow.six),
+      othersOverflow4: overflows(start.overflow.four),
+      othersOverflow6: overflows(start.overflow.six),
+      inboxes: others(start.mailboxes.map((to) => to[this.#index])).map((buffer) => new Mailbox(buffer)),
       workerIndex: this.#index,
       workerCount: start.sessions.four.length,
     });
@@ -100,6 +111,10 @@ export class WorkerState {
         return this.#closePort(request.slot);
       case "stage":
         return this.#stage(request);
+      case "watch":
+        return this.#look(request.sessions, this.#buffers);
+      case "settle":
+        return this.#look(request.sessions);
       case "migrate":
         return this.#migrate(request);
       case "flush":
@@ -173,16 +188,46 @@ export class WorkerState {
   }
 
   #migrate(request: MigrateRequest): Migrated {
-    const views = viewSessions(request.sessions, this.#index, this.#filter);
+    const next4 = new SessionTable(request.sessions.four[this.#index], this.#filter);
+    const next6 = new SessionTable(request.sessions.six[this.#index], this.#filter);
     const now = nowSeconds();
-    const lost = moveSessions(this.#sessions4, views.sessions4, now, this.#overflow4) +
-      moveSessions(this.#sessions6, views.sessions6, now, this.#overflow6);
-    this.context.processor.setSessions(views);
-    this.#sessions4 = views.sessions4;
-    this.#sessions6 = views.sessions6;
+    const lost = moveSessions(this.#sessions4, next4, now, this.#overflow4) +
+      moveSessions(this.#sessions6, next6, now, this.#overflow6);
+    this.#sessions4 = next4;
+    this.#sessions6 = next6;
+    this.#look(request.sessions, this.#buffers);
+    this.#buffers = request.sessions;
     this.#sweep4 = 0;
     this.#sweep6 = 0;
-    return { moved: views.sessions4.used() + views.sessions6.used(), lost };
+    return { moved: next4.used() + next6.used(), lost };
+  }
+
+  /** Looks for others' sessions in these tables, in the order given. */
+  #look(...buffers: SessionBuffers[]): null {
+    this.context.processor.setSessions(this.#views(...buffers));
+    return null;
+  }
+
+  /** The own tables, and views of the others' for reading, with the mailboxes that belong to them. */
+  #views(...buffers: SessionBuffers[]): SessionViews {
+    const others = (of: SharedArrayBuffer[]) =>
+      of.filter((_, other) => other !== this.#index).map((buffer) => new SessionTable(buffer));
+    return {
+      sessions4: this.#sessions4,
+      sessions6: this.#sessions6,
+      others4: buffers.flatMap(({ four }) => others(four)),
+      others6: buffers.flatMap(({ six }) => others(six)),
+      outboxes: buffers.flatMap(() => this.#outboxes),
+    };
+  }
+
+  /** Wakes the workers whose mailboxes ask for it. */
+  wakeOthers(): void {
+    this.#outboxes.forEach((box, other) => {
+      if (!box.wakes) return;
+      box.wakes = false;
+      signalEventFd(this.#otherWakeFds[other]);
+    });
   }
 
   #flush(request: FlushRequest): number {
@@ -226,21 +271,4 @@ export class WorkerState {
 /** The filter that all workers share. */
 function viewFilter({ address, lengthBytes }: FilterMemory): SessionFilter {
   return new SessionFilter(new Int32Array(viewOf(pointerTo(address), lengthBytes)));
-}
-
-/** Views of all workers' tables: this one's own, which `filter` counts, and the others' for reading. */
-function viewSessions(buffers: SessionBuffers, index: number, filter: SessionFilter): {
-  sessions4: SessionTable;
-  sessions6: SessionTable;
-  others4: SessionTable[];
-  others6: SessionTable[];
-} {
-  const others = (of: SharedArrayBuffer[]) =>
-    of.filter((_, other) => other !== index).map((buffer) => new SessionTable(buffer));
-  return {
-    sessions4: new SessionTable(buffers.four[index], filter),
-    sessions6: new SessionTable(buffers.six[index], filter),
-    others4: others(buffers.four),
-    others6: others(buffers.six),
-  };
 }

@@ -87,10 +87,12 @@ function burstLoop(own: WorkerState): void {
     const now = nowSeconds();
     context.processor.now = now;
     if (Atomics.load(words, WORD_ACTIVE_GENERATION) !== own.generation) runActiveGeneration(own);
+    context.processor.readReports();
     let count = 0;
     for (let i = 0; i < context.receivers.length; i++) count += receiveBurst(context, context.receivers[i]);
     if (context.held.count > 0) releaseExpired(context, performance.now());
     flushAll(context);
+    if (context.processor.takeWakes()) own.wakeOthers();
     if (context.processor.takeUnresolved(unresolved)) tellUnresolved(own);
     if (Atomics.load(words, WORD_SENT) !== handled) return;
     if (now !== swept) {

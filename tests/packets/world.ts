@@ -8,6 +8,7 @@ import { Counters, NODE_COUNTERS, SERVICE_COUNTERS } from "../../mod/metrics/cou
 import { FRAGMENT_PLACES, FragmentTable } from "../../mod/table/fragment.ts";
 import { AdjacencyTable } from "../../mod/table/adjacency.ts";
 import { IF_PRESENT, InterfaceTable } from "../../mod/table/interface.ts";
+import { Mailbox } from "../../mod/table/mailbox.ts";
 import { fillMaglev } from "../../mod/table/maglev.ts";
 import type { OffloadTable } from "../../mod/table/offload.ts";
 import { type MatchEntry, MatchTable } from "../../mod/table/match.ts";
@@ -87,6 +88,10 @@ export interface WorldSpec {
   frames?: number;
   /** Where the session tables' memory comes from. */
   memory?: SessionMemorySource;
+  /** Which of how many workers this is, and what the others report to it. */
+  workerIndex?: number;
+  workerCount?: number;
+  inboxes?: Mailbox[];
 }
 
 /** Bytes from one frame to the next, and from a frame's memory to where a received packet starts in it. */
@@ -134,6 +139,9 @@ export class World {
       fragments: new FragmentTable(FRAGMENT_PLACES, SEED),
       overflow6: this.overflow6,
       offload: flows ?? undefined,
+      workerIndex: spec.workerIndex,
+      workerCount: spec.workerCount,
+      inboxes: spec.inboxes,
     });
     this.processor.now = 1000;
     this.publish();
@@ -195,6 +203,32 @@ export class World {
   serviceCount(service: number, column: number): number {
     return this.counters.service[service * SERVICE_COUNTERS + column];
   }
+}
+
+/** Workers of one node: each sees the others' sessions and reports to them. */
+export function worldsOfWorkers(count: number, spec: () => WorldSpec): World[] {
+  const indices = Array.from({ length: count }, (_, index) => index);
+  const boxes = indices.map(() => indices.map(() => Mailbox.create(64)));
+  const worlds = indices.map((workerIndex) => {
+    const inboxes = indices.filter((from) => from !== workerIndex).map((from) => boxes[from][workerIndex]);
+    return new World({
+      ...spec(),
+      workerIndex,
+      workerCount: count,
+      inboxes: inboxes.map(({ buffer }) => new Mailbox(buffer)),
+    });
+  });
+  worlds.forEach((world, index) => {
+    const others = worlds.filter((_, other) => other !== index);
+    world.processor.setSessions({
+      sessions4: world.sessions4,
+      sessions6: world.sessions6,
+      others4: others.map((other) => new SessionTable(other.sessions4.buffer)),
+      others6: others.map((other) => new SessionTable(other.sessions6.buffer)),
+      outboxes: indices.filter((to) => to !== index).map((to) => new Mailbox(boxes[index][to].buffer)),
+    });
+  });
+  return worlds;
 }
 
 /** MAC of the node's interface `slot`: 02:00:00:00:<slot>:01. */
