@@ -217,6 +217,9 @@ int ku_tc(struct __sk_buff *skb)
 	mac[5] = link->slot & 0xff;
 	if (bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0))
 		return TC_ACT_UNSPEC;
+	/* ku0 sends by the queue that is said to have received (net/core/dev.c skb_tx_hash), modulo those it has, one a
+	 * worker. A veth says what its peer has sent by, which with one queue, or one worker more, leaves workers idle. */
+	skb->queue_mapping = 1 + (bpf_get_hash_recalc(skb) & (KU_QUEUES_PER_SLOT - 1));
 	return bpf_redirect(conf->ku0_ifindex, 0);
 }
 

@@ -18,6 +18,7 @@
 import type { SessionFilter } from "./filter.ts";
 import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
 import * as layout from "./session_layout.ts";
+import { readSession } from "./session_read.ts";
 import { ReplyIndex } from "./session_reply.ts";
 
 export * from "./session_layout.ts";
@@ -42,13 +43,11 @@ const LANE_ORDER = layout.LANE_ORDER;
 const TAGS_AT = layout.HEADER_WORDS;
 const USED = layout.HEADER_USED;
 const VERSION = layout.HEADER_VERSION;
-const BUSY = layout.SESSION_BUSY;
 const STRIDE4 = 12;
 const STRIDE6 = 24;
 
 /** An entry offset masked with this is known to be small: V8 then leaves out overflow checks. Tables stay below 2^30 words. */
 const OFFSET_MASK = 0x3fffffff;
-const READ_ATTEMPTS = 64;
 
 /** The sessions of one worker and one address width. See the top of the file. */
 export class SessionTable {
@@ -175,29 +174,12 @@ export class SessionTable {
    * SESSION_BUSY: not found, but the writer stands still in the middle of a change (it was preempted), so that it may be there.
    */
   readReply(protocol: number, now: number, copy: Int32Array): number {
-    return this.#read(true, protocol, now, copy);
+    return readSession(this, true, protocol, now, copy);
   }
 
   /** The same by the original tuple. */
   readOriginal(protocol: number, now: number, copy: Int32Array): number {
-    return this.#read(false, protocol, now, copy);
-  }
-
-  #read(reply: boolean, protocol: number, now: number, copy: Int32Array): number {
-    const words = this.words;
-    let entry = -1;
-    let before = 0;
-    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
-      before = Atomics.load(words, VERSION);
-      // NB: inside a change too, at last: a live KIND is written after and cleared before the rest of an entry.
-      if ((before & 1) !== 0 && attempt < READ_ATTEMPTS - 1) continue;
-      entry = reply ? this.findReply(protocol, now) : this.findOriginal(protocol, now);
-      if (entry >= 0) {
-        for (let i = 0; i < this.stride; i++) copy[i] = words[entry + i];
-      }
-      if (Atomics.load(words, VERSION) === before) return entry < 0 && (before & 1) !== 0 ? BUSY : entry;
-    }
-    return BUSY;
+    return readSession(this, false, protocol, now, copy);
   }
 
   /**

@@ -86,6 +86,23 @@ Deno.test("OverflowTable: a note is valid for its timeout, and a new packet of t
   assertEquals(table.find(17, NOW + 20), -1);
 });
 
+Deno.test("OverflowTable: a set keeps four notes, and gives up the one whose client was silent for longest", () => {
+  const table = OverflowTable.create(4, 1, SEED);
+  const note = (n: number, now: number) => {
+    table.key.set([n, 2, 3]);
+    table.note(17, n, 0, now);
+  };
+  const known = (n: number, now: number) => {
+    table.key.set([n, 2, 3]);
+    return table.find(17, now) >= 0;
+  };
+  for (let n = 0; n < 4; n++) note(n, NOW + n);
+  note(0, NOW + 5);
+  assertEquals([0, 1, 2, 3].map((n) => known(n, NOW + 5)), [true, true, true, true]);
+  note(4, NOW + 6);
+  assertEquals([0, 1, 2, 3, 4].map((n) => known(n, NOW + 6)), [true, false, true, true, true]);
+});
+
 Deno.test("OverflowTable: another view of the buffer finds the same; bad sizes and foreign buffers are refused", () => {
   const table = OverflowTable.create(16, 4, SEED);
   table.key.fill(9);
