@@ -30,8 +30,9 @@ type Kind = "netns" | "directory";
 const keeper = startKeeper();
 
 function startKeeper(): WritableStreamDefaultWriter<Uint8Array> {
+  // NB: --fork. Deno kills its children when a test file dies by an uncaught error, and would kill the keeper first of all.
   const child = new Deno.Command("setsid", {
-    args: ["sh", "-c", KEEPER],
+    args: ["--fork", "sh", "-c", KEEPER],
     stdin: "piped",
     stdout: "null",
     stderr: "null",
