@@ -126,6 +126,11 @@ export function formatSessions(sessions: readonly ShowSession[]): string {
   return table(SESSION_COLUMNS, sessions.map(sessionCells));
 }
 
+/** "4", or "64 of 128" when packets come by queues that have no socket of ku's. In mode tc they come by ku1. */
+function queuesText({ queues, activeMode, rxQueues }: ShowInterface): string {
+  return activeMode === "tc" || queues === rxQueues ? String(queues) : `${queues} of ${rxQueues}`;
+}
+
 /** `ku show interface`. */
 export function formatInterfaces(interfaces: readonly ShowInterface[]): string {
   return table(
@@ -136,6 +141,7 @@ export function formatInterfaces(interfaces: readonly ShowInterface[]): string {
       { title: "Nat" },
       { title: "MTU", right: true },
       { title: "Queues", right: true },
+      { title: "Workers" },
       { title: "Rx packets", right: true },
       { title: "Tx packets", right: true },
       { title: "Punts", right: true },
@@ -148,7 +154,8 @@ export function formatInterfaces(interfaces: readonly ShowInterface[]): string {
       `${link.activeMode ?? "-"} (${link.mode})`,
       [link.nat4 && "nat4 in", link.nat6 && "nat6 in"].filter(Boolean).join(", ") || "-",
       String(link.mtuBytes ?? "-"),
-      String(link.queues),
+      queuesText(link),
+      link.queueWorkers.join(",") || "-",
       String(link.rxPackets),
       String(link.txPackets),
       String(link.punts),

@@ -41,6 +41,11 @@ export interface Attachment {
   reason: string;
   /** Queues that have sockets. */
   queues: number;
+  /** The worker of each of them: its own socket in mode native, what it sends by in mode tc. */
+  queueWorkers: number[];
+  /** Queues that the interface had when it was last looked at. */
+  rxQueues: number;
+  txQueues: number;
   zeroCopy: boolean;
   /** The steering maps know it. */
   active: boolean;
@@ -165,6 +170,9 @@ export class Attachments {
       mode: null,
       reason: "the interface is not there",
       queues: 0,
+      queueWorkers: [],
+      rxQueues: 0,
+      txQueues: 0,
       zeroCopy: false,
       active: false,
     };
@@ -242,18 +250,53 @@ export class Attachments {
     attachment.active = false;
   }
 
-  /** Queue q belongs to worker q modulo the number of workers; in mode tc the sockets only send. */
-  async #openPorts(attachment: Attachment, link: Link, mode: Steered["mode"]): Promise<void> {
+  /**
+   * Follows the number of queues (`ethtool -L`), of which the kernel tells nobody. Those that came get sockets. Some can only go as long as
+   * they have none (net/ethtool/channels.c refuses), or with the interface brought down by its driver: then all are opened anew.
+   */
+  async followQueues(): Promise<void> {
+    for (const attachment of this.list()) {
+      const { name, link, mode } = attachment;
+      if (link === null || mode === null) continue;
+      const { rx, tx } = queuesOf(link.name);
+      if (rx === attachment.rxQueues && tx === attachment.txQueues) continue;
+      this.#log.info(
+        `interface ${name} : queues changed, rx ${attachment.rxQueues} to ${rx}, tx ${attachment.txQueues} to ${tx}`,
+      );
+      try {
+        const shrinks = (mode === "tc" ? tx : rx) < attachment.queues;
+        if (shrinks) {
+          for (const worker of this.#workers) {
+            await worker.request({ kind: "closePort", slot: attachment.slot });
+          }
+        }
+        await this.#openPorts(attachment, link, mode, shrinks ? 0 : attachment.queues);
+      } catch (error) {
+        this.#log.error(`interface ${name} : ${(error as Error).message}`);
+      }
+    }
+  }
+
+  /**
+   * Opens the queues from `first` on. Queue q belongs to worker q modulo the number of workers; in mode tc the sockets only send, and
+   * no worker needs two. A worker that has none sends by ku1.
+   */
+  async #openPorts(attachment: Attachment, link: Link, mode: Steered["mode"], first = 0): Promise<void> {
     const receive = mode !== "tc";
     const { slot } = attachment;
     if (receive && slot >= RX_SLOTS) {
       throw new ConfigError("interface", attachment.name, `only ${RX_SLOTS} can have mode ${mode}, use tc`);
     }
-    if (!receive && slot > MAX_TX_SLOTS) return;
     const { rx, tx } = queuesOf(link.name);
+    attachment.rxQueues = rx;
+    attachment.txQueues = tx;
+    if (!receive && slot > MAX_TX_SLOTS) return;
     const queues = receive ? Math.min(rx, QUEUES_PER_SLOT) : Math.min(tx, this.#workers.length);
-    attachment.zeroCopy = false;
-    for (let queue = 0; queue < queues; queue++) {
+    if (first === 0) {
+      attachment.zeroCopy = false;
+      attachment.queueWorkers = [];
+    }
+    for (let queue = first; queue < queues; queue++) {
       const worker = this.#workers[queue % this.#workers.length];
       const opened = await worker.request<PortOpened>({
         kind: "openPort",
@@ -265,6 +308,8 @@ export class Attachments {
       });
       attachment.zeroCopy ||= opened.zeroCopy;
       if (receive) this.#steering.setSocket(slot, queue, opened.fd);
+      attachment.queueWorkers.push(worker.index);
+      attachment.queues = queue + 1;
     }
     attachment.queues = queues;
   }
@@ -277,6 +322,7 @@ export class Attachments {
     attachment.link = null;
     attachment.mode = null;
     attachment.queues = 0;
+    attachment.queueWorkers = [];
     attachment.active = false;
     attachment.reason = "the interface is not there";
   }

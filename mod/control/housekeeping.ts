@@ -23,6 +23,8 @@ import type { SessionMemory } from "./session_memory.ts";
 import { sessionsByPod } from "./shows.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 
+/** How often the interfaces are asked for their queues: what comes by a queue that has no socket is lost to the VIPs. */
+const FOLLOW_QUEUES_MS = 1000;
 /** How often deleted pods are looked at. */
 const FORGET_PODS_MS = 5000;
 /**
@@ -61,6 +63,10 @@ export class Housekeeping {
     for (const worker of parts.workers) worker.onUnresolved = (what) => this.#resolve(what);
     this.#timers = [
       setInterval(() => this.#do("forgetting pods", () => this.#forgetPods()), FORGET_PODS_MS),
+      setInterval(
+        () => this.#do("following queues", () => this.#parts.attachments.followQueues()),
+        FOLLOW_QUEUES_MS,
+      ),
       setInterval(() => this.#do("refreshing neighbors", () => this.#useNeighbors()), USE_NEIGHBORS_MS),
     ];
   }

@@ -211,7 +211,13 @@ export interface ShowInterface {
   mac: string | null;
   mtuBytes: number | null;
   up: boolean;
+  /** Queues with a socket of ku's: to receive and send in modes native and generic, to send in mode tc (where ku1 receives). */
   queues: number;
+  /** The worker of each of these. Queue i is worker i's, modulo their number; workers without one here send by ku1. */
+  queueWorkers: number[];
+  /** Queues that the interface has. */
+  rxQueues: number;
+  txQueues: number;
   rxPackets: number;
   rxBytes: number;
   txPackets: number;

@@ -140,6 +140,9 @@ const link: ShowInterface = {
   mtuBytes: 1500,
   up: true,
   queues: 4,
+  queueWorkers: [0, 1, 0, 1],
+  rxQueues: 4,
+  txQueues: 4,
   rxPackets: 1000,
   rxBytes: 64_000,
   txPackets: 900,
@@ -159,6 +162,9 @@ export const INTERFACES: ShowInterface[] = [
     nat4: "in",
     nat6: "in",
     queues: 1,
+    queueWorkers: [0],
+    rxQueues: 1,
+    txQueues: 2,
   },
   {
     ...link,
@@ -168,6 +174,9 @@ export const INTERFACES: ShowInterface[] = [
     mtuBytes: null,
     up: false,
     queues: 0,
+    queueWorkers: [],
+    rxQueues: 0,
+    txQueues: 0,
   },
 ];
 
