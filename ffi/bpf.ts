@@ -58,4 +58,7 @@ export const TEST_RUN_OPTS_CONTEXT_SIZE_IN = 48; // u32
 export const TEST_RUN_OPTS_RESULT = 56; // u32 retval
 export const TEST_RUN_OPTS_REPEAT = 60; // int
 export const TEST_RUN_OPTS_DURATION = 64; // u32, ns a run
+export const TEST_RUN_OPTS_FLAGS = 68; // u32
+export const TEST_RUN_OPTS_BATCH_SIZE = 76; // u32, live frames at a time
 export const TEST_RUN_OPTS_BYTES = 80;
+export const BPF_F_TEST_XDP_LIVE_FRAMES = 1 << 1;

@@ -185,6 +185,16 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+  /** The same on a thread of the runtime's pool: resolves when it returns. */
+  bpf_prog_test_run_opts_async: {
+    name: "bpf_prog_test_run_opts",
+    parameters: [
+      "i32", // int prog_fd
+      "buffer", // struct bpf_test_run_opts *opts
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** libbpf's functions. */

@@ -21,6 +21,8 @@ const PROGRAMS: Record<string, string> = {
   iperf3: "iperf3",
   ethtool: "ethtool",
   nft: "nftables",
+  "iptables-restore": "iptables",
+  wrk: "wrk",
   promtool: "prometheus",
   tshark: "tshark",
   capinfos: "wireshark-common",

@@ -1,0 +1,84 @@
+/** Who is compared: each takes a field, makes it serve the services, and gives it up. */
+
+import { Daemon, type Mode } from "../../tests/netns/harness/daemon.ts";
+import { Process } from "../../tests/netns/harness/process.ts";
+import { until } from "../../tests/netns/harness/wait.ts";
+import { bpfObject, program } from "../compile.ts";
+import { iptablesRules } from "../rules_iptables.ts";
+import { nftablesRules } from "../rules_nftables.ts";
+import { FIRST_POD, FIRST_VIP, kuLines, POD_PORT, type Service, VIP_PORT } from "../services.ts";
+import type { Field } from "./field.ts";
+
+/** Sessions ku has room for: 4 × this; above the flows of every load. */
+const BUCKETS = 131072;
+const APPLY_MS = 120_000;
+
+export interface Contestant {
+  name: string;
+  /** Where the sender's packets go: to VIPs, or, where nothing is translated, to pods. */
+  target: { firstService: number; port: number; translates: boolean };
+  /** Serves `services` from then on; what it returns ends it. */
+  start(field: Field, services: readonly Service[]): Promise<AsyncDisposable>;
+}
+
+const VIPS = { firstService: FIRST_VIP, port: VIP_PORT, translates: true };
+const PODS = { firstService: FIRST_POD, port: POD_PORT, translates: false };
+
+/** ku with one worker, all interfaces in `mode`. */
+export function ku(mode: Mode): Contestant {
+  return {
+    name: mode === "native" ? "ku" : `ku ${mode}`,
+    target: VIPS,
+    start: async (field, services) => {
+      const daemon = await Daemon.start(field.ground, { words: ["--workers", "1"], quiet: true });
+      await daemon.ku(`conf buckets ${BUCKETS}`);
+      for (const name of field.ground.nodeInterfaces) await daemon.ku(`interface ${name} mode ${mode}`);
+      await daemon.ku("set interface nat4 in pod1");
+      const options = { stdin: kuLines(services), timeoutMs: APPLY_MS };
+      const result = await daemon.runWith(options, "exec", "--atomic", "-");
+      if (result.code !== 0) throw new Error(`ku exec: ${result.stderr}`);
+      return daemon;
+    },
+  };
+}
+
+/** The kernel with rules that `command` takes. */
+function kernel(
+  name: string,
+  command: string[],
+  rules: (services: readonly Service[]) => string,
+): Contestant {
+  return {
+    name,
+    target: VIPS,
+    start: async ({ ground }, services) => {
+      await ground.node.runOk(command, { stdin: rules(services), timeoutMs: APPLY_MS });
+      return { [Symbol.asyncDispose]: () => Promise.resolve() }; // they end with the namespace
+    },
+  };
+}
+
+export const nftables = kernel("nftables", ["nft", "-f", "-"], nftablesRules);
+export const iptables = kernel("iptables", ["iptables-restore"], iptablesRules);
+
+/** Plain routing: packets are sent to the pods themselves. */
+export const routing: Contestant = {
+  name: "routing",
+  target: PODS,
+  start: () => Promise.resolve({ [Symbol.asyncDispose]: () => Promise.resolve() }),
+};
+
+/** bench/c/forward.c: what the way through the rings allows. One way only. */
+export const forward: Contestant = {
+  name: "forward",
+  target: PODS,
+  start: async ({ ground, macs }) => {
+    const words = [program("forward"), bpfObject("to_socket"), "uplink", "pod1", macs.pod, macs.pod1];
+    const process: Process = ground.node.start("forward", words);
+    await until("forward", () => process.stdout !== "" || !process.running);
+    if (!process.running) throw new Error(process.stderr);
+    return process;
+  },
+};
+
+export const ALL: readonly Contestant[] = [ku("native"), ku("tc"), nftables, iptables, forward, routing];

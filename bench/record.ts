@@ -1,0 +1,50 @@
+/** A figure of the benches: what was measured, under which parameters, and all samples of it. One JSON object a line. */
+
+export interface Record {
+  suite: string;
+  name: string;
+  params: { [name: string]: string | number };
+  unit: string;
+  better: "less" | "more";
+  median: number;
+  least: number;
+  greatest: number;
+  samples: number[];
+}
+
+/** A record of `samples`, at least one. */
+export function record(
+  head: Pick<Record, "suite" | "name" | "params" | "unit" | "better">,
+  samples: readonly number[],
+): Record {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const [least, median, greatest] = [sorted[0], sorted[sorted.length >> 1], sorted[sorted.length - 1]];
+  return { ...head, median, least, greatest, samples: [...samples] };
+}
+
+/** One line for people. */
+export function describe({ suite, name, params, unit, median, least, greatest }: Record): string {
+  const words = Object.entries(params).map(([key, value]) => `${key} ${value}`).join(", ");
+  const number = (value: number) => value.toPrecision(4).replace(/\.?0+$/, "").replace(/e\+(\d+)/, "e$1");
+  return `${suite.padEnd(8)} ${name.padEnd(20)} ${words.padEnd(52)} ${number(median).padStart(9)} ${unit}` +
+    `  (${number(least)} … ${number(greatest)})`;
+}
+
+/** Prints records as they come, and keeps them in `path`, if any, as lines of JSON. */
+export class Recorder {
+  readonly records: Record[] = [];
+
+  constructor(readonly path?: string) {
+    if (path !== undefined) Deno.writeTextFileSync(path, "");
+  }
+
+  add(...args: Parameters<typeof record>): Record {
+    const made = record(...args);
+    this.records.push(made);
+    console.log(describe(made));
+    if (this.path !== undefined) {
+      Deno.writeTextFileSync(this.path, JSON.stringify(made) + "\n", { append: true });
+    }
+    return made;
+  }
+}
