@@ -5,9 +5,12 @@
  * due, so that every one finds all of the way asleep, as light load does, and takes both times itself.
  *
  *     ping serve <port>                                 answers every datagram with itself, until killed
+ *     ping first <address> <port>                       asks, each time as a new flow, until there is an answer
  *     ping ask <address> <port> <count> <interval µs>   one round-trip a line, nanoseconds; lost: -1
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,14 +70,51 @@ static int ask(int fd, const char *address, int port, int count, long interval_u
 	return 0;
 }
 
+#define FIRST_INTERVAL_US 250
+#define FIRST_FLOWS 64
+
+/* "asking" when it begins, "answered" when one of the last flows is: when a change reaches packets. */
+static int first(const char *address, int port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct pollfd flows[FIRST_FLOWS];
+	char byte = 0;
+
+	if (inet_pton(AF_INET, address, &to.sin_addr) != 1) {
+		fprintf(stderr, "ping: address : %s, give an IPv4 address\n", address);
+		return 2;
+	}
+	for (int i = 0; i < FIRST_FLOWS; i++)
+		flows[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	puts("asking");
+	fflush(stdout);
+	for (int i = 0;; i = (i + 1) % FIRST_FLOWS) {
+		struct timespec pause = { .tv_nsec = FIRST_INTERVAL_US * 1000 };
+
+		if (flows[i].fd >= 0)
+			close(flows[i].fd);
+		flows[i].fd = socket(AF_INET, SOCK_DGRAM, 0);
+		sendto(flows[i].fd, &byte, 1, 0, (struct sockaddr *)&to, sizeof(to));
+		if (ppoll(flows, FIRST_FLOWS, &pause, NULL) <= 0)
+			continue;
+		for (int j = 0; j < FIRST_FLOWS; j++)
+			if (flows[j].fd >= 0 && recv(flows[j].fd, &byte, 1, MSG_DONTWAIT) == 1) {
+				puts("answered");
+				return 0;
+			}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		return serve(fd, atoi(argv[2]));
+	if (argc == 4 && strcmp(argv[1], "first") == 0)
+		return first(argv[2], atoi(argv[3]));
 	if (argc == 6 && strcmp(argv[1], "ask") == 0)
 		return ask(fd, argv[2], atoi(argv[3]), atoi(argv[4]), atol(argv[5]));
-	fprintf(stderr, "usage: ping serve <port> | ping ask <address> <port> <count> <interval µs>\n");
+	fprintf(stderr, "usage: ping serve <port> | ping first <address> <port> | ping ask <address> <port> <count> <interval µs>\n");
 	return 2;
 }

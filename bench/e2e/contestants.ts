@@ -17,6 +17,8 @@ export interface Contestant {
   name: string;
   /** Where the sender's packets go: to VIPs, or, where nothing is translated, to pods. */
   target: { firstService: number; port: number; translates: boolean };
+  /** Whether replies find their way back. */
+  answers: boolean;
   /** Serves `services` from then on; what it returns ends it. */
   start(field: Field, services: readonly Service[]): Promise<AsyncDisposable>;
 }
@@ -29,6 +31,7 @@ export function ku(mode: Mode): Contestant {
   return {
     name: mode === "native" ? "ku" : `ku ${mode}`,
     target: VIPS,
+    answers: true,
     start: async (field, services) => {
       const daemon = await Daemon.start(field.ground, { words: ["--workers", "1"], quiet: true });
       await daemon.ku(`conf buckets ${BUCKETS}`);
@@ -51,6 +54,7 @@ function kernel(
   return {
     name,
     target: VIPS,
+    answers: true,
     start: async ({ ground }, services) => {
       await ground.node.runOk(command, { stdin: rules(services), timeoutMs: APPLY_MS });
       return { [Symbol.asyncDispose]: () => Promise.resolve() }; // they end with the namespace
@@ -65,6 +69,7 @@ export const iptables = kernel("iptables", ["iptables-restore"], iptablesRules);
 export const routing: Contestant = {
   name: "routing",
   target: PODS,
+  answers: true,
   start: () => Promise.resolve({ [Symbol.asyncDispose]: () => Promise.resolve() }),
 };
 
@@ -72,6 +77,7 @@ export const routing: Contestant = {
 export const forward: Contestant = {
   name: "forward",
   target: PODS,
+  answers: false,
   start: async ({ ground, macs }) => {
     const words = [program("forward"), bpfObject("to_socket"), "uplink", "pod1", macs.pod, macs.pod1];
     const process: Process = ground.node.start("forward", words);

@@ -1,4 +1,4 @@
-/** The end-to-end bench still runs: its own sender, sink and rules, at small size; ku and nftables both carry packets. */
+/** The benches that need root still run, at small size: sender and sink, the rules, the C programs; every figure is a number. */
 
 import { assertEquals } from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
@@ -6,11 +6,22 @@ import { run } from "./harness/process.ts";
 
 await requireGround();
 
-Deno.test("the end-to-end bench measures ku and nftables", async () => {
-  const path = new URL("../../bench/e2e.ts", import.meta.url).pathname;
-  const config = new URL("../../deno.json", import.meta.url).pathname;
-  const command = [Deno.execPath(), "run", "-A", "--no-check", "--config", config, path, "--quick"];
-  const result = await run(command, { timeoutMs: 60_000 });
+/** Runs a bench by its path; its figures, one line each. */
+async function figures(path: string): Promise<string[]> {
+  const folder = new URL("../../", import.meta.url).pathname;
+  const config = `${folder}deno.json`;
+  const command = [Deno.execPath(), "run", "-A", "--no-check", "--config", config, folder + path, "--quick"];
+  const result = await run(command, { timeoutMs: 120_000 });
   assertEquals({ code: result.code, stderr: result.stderr }, { code: 0, stderr: "" }, result.text);
-  assertEquals(result.text.split("\n").filter((line) => line.startsWith("e2e ")).length, 4, result.text);
+  return result.text.split("\n").filter((line) => /^(e2e|control) .*\d/.test(line));
+}
+
+Deno.test("the end-to-end bench measures ku and nftables", async () => {
+  const lines = await figures("bench/e2e.ts");
+  assertEquals(lines.length, 8, lines.join("\n"));
+});
+
+Deno.test("the bench of the control plane measures ku, nft and iptables-restore", async () => {
+  const lines = await figures("bench/control.ts");
+  assertEquals(lines.length, 15, lines.join("\n"));
 });
