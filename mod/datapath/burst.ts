@@ -19,11 +19,6 @@ export const GUESS_REPLY = 1 << 30;
 /** What is left is the entry. */
 export const GUESS_ENTRY = GUESS_REPLY - 1;
 
-const ETHERNET_TYPE = 12;
-const ETHERNET_BYTES = 14;
-const ETHERTYPE_IPV4 = 0x0800;
-const ETHERTYPE_IPV6 = 0x86dd;
-
 export class Burst {
   /** Byte where each packet begins. */
   readonly ats = new Int32Array(BURST_PACKETS);
@@ -40,23 +35,14 @@ export class Burst {
   /** By family: GUESS_NONE, or an entry of its session table, perhaps with GUESS_REPLY. Packets of the other have any guess or none. */
   readonly guesses4 = new Int32Array(BURST_PACKETS);
   readonly guesses6 = new Int32Array(BURST_PACKETS);
-  /** Packets of either family, by `countFamilies`; others are neither's. */
+  /** Packets of either family; others are neither's. */
   count4 = 0;
   count6 = 0;
+  // Of packets without a guess, one after the other: which they are, and what is foreseen for each (foresee4.ts).
+  readonly fresh = new Int32Array(BURST_PACKETS);
+  readonly foreseen = new Int32Array(BURST_PACKETS);
+  readonly foreseenReplies = new Int32Array(BURST_PACKETS);
+  readonly foreseenAnswers = new Int32Array(BURST_PACKETS);
   /** What was read ahead comes together here, so that no compiler finds it idle. */
   readonly read = new Float64Array(1);
-
-  /** Counts the families of the first `count` packets, which have no guess yet. */
-  countFamilies(view: DataView, count: number): void {
-    let count4 = 0, count6 = 0;
-    for (let i = 0; i < count; i++) {
-      this.guesses4[i] = this.guesses6[i] = GUESS_NONE;
-      if (this.lengths[i] < ETHERNET_BYTES) continue;
-      const type = view.getUint16((this.ats[i] & GUESS_ENTRY) + ETHERNET_TYPE);
-      if (type === ETHERTYPE_IPV4) count4++;
-      else if (type === ETHERTYPE_IPV6) count6++;
-    }
-    this.count4 = count4;
-    this.count6 = count6;
-  }
 }

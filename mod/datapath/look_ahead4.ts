@@ -14,31 +14,39 @@ import * as layout from "../table/session_layout.ts";
 import * as bursts from "./burst.ts";
 import type { Burst } from "./burst.ts";
 import type { Context } from "./context.ts";
+import * as foresees from "./foresee4.ts";
 
 // Own constants: see "Speed" in context.ts.
 const { IF_FLAGS, IF_NAT4_IN, IF_STRIDE } = interfaces;
 const { HEADER_KEY, HEADER_USED, HEADER_WORDS, SESSION_POD, SESSION_SERVICE } = layout;
 const { GUESS_ENTRY, GUESS_NONE, GUESS_REPLY } = bursts;
+const { foresee4 } = foresees;
 
 const KEY = HEADER_KEY;
 const TAGS = HEADER_WORDS;
 const OFFSET = GUESS_ENTRY;
 const ENTRY_WORDS = 12;
-/** Byte of the protocol and of the addresses, ports behind them, in a frame without a tag whose IP header has no options. */
+/** Bytes of a frame without a tag whose IP header has no options. */
+const ETHERNET_TYPE = 12;
 const PROTOCOL = 23;
 const SOURCE = 26;
 const DESTINATION = 30;
 const PORTS = 34;
 const PORTS_END = 38;
+const ETHERTYPE_IPV4 = 0x0800;
+const ETHERTYPE_IPV6 = 0x86dd;
 /** Sessions up to which all that is read stays in the cache anyway (a few hundred KiB). */
 const FEW_SESSIONS = 2048;
 
-/** Guesses for the first `count` packets of the burst. */
+/** Guesses for the first `count` packets of the burst; also counts how many are of which family. */
 export function lookAhead4(c: Context, burst: Burst, count: number): void {
   hashTuples(c, burst, count);
+  if (burst.count4 === 0) return;
   readIndexes(c, burst, count);
   guess(c, burst, count);
-  if (c.sessions4.words[HEADER_USED] > FEW_SESSIONS) touch(c, burst, count);
+  if (c.sessions4.words[HEADER_USED] <= FEW_SESSIONS) return;
+  touch(c, burst, count);
+  foresee4(c, burst, count);
 }
 
 /** keyedHash4 of every packet's tuple. */
@@ -48,12 +56,17 @@ function hashTuples(c: Context, burst: Burst, count: number): void {
   const { ats, lengths, hashes } = burst;
   const k0 = words[KEY], k1 = words[KEY + 1], k2 = words[KEY + 2], k3 = words[KEY + 3];
   const k4 = words[KEY + 4], k5 = words[KEY + 5], k6 = words[KEY + 6];
+  let count4 = 0, count6 = 0;
   for (let i = 0; i < count; i++) {
     const at = ats[i] & OFFSET;
-    if (lengths[i] < PORTS_END) {
-      hashes[i] = 0;
+    hashes[i] = 0;
+    if (lengths[i] < PORTS_END) continue;
+    const type = view.getUint16(at + ETHERNET_TYPE);
+    if (type !== ETHERTYPE_IPV4) {
+      if (type === ETHERTYPE_IPV6) count6++;
       continue;
     }
+    count4++;
     const source = view.getInt32(at + SOURCE);
     const destination = view.getInt32(at + DESTINATION);
     const ports = view.getInt32(at + PORTS);
@@ -65,6 +78,8 @@ function hashTuples(c: Context, burst: Burst, count: number): void {
     hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
     hashes[i] = hash ^ (hash >>> 16);
   }
+  burst.count4 = count4;
+  burst.count6 = count6;
 }
 
 /** The words of both indexes that the hashes name. */

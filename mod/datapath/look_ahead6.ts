@@ -1,5 +1,5 @@
 /**
- * Looking ahead in a burst, IPv6: see look_ahead4.ts. Packets of the other family keep the guess they have.
+ * Looking ahead in a burst, IPv6: see look_ahead4.ts. Packets of the other family have no guess.
  *
  * @module
  */
@@ -78,6 +78,7 @@ function guess(c: Context, burst: Burst, count: number): void {
   const view = c.view;
   const { ats, hashes, tags, replies, guesses6 } = burst;
   for (let i = 0; i < count; i++) {
+    guesses6[i] = GUESS_NONE;
     if (view.getUint16((ats[i] & OFFSET) + ETHERNET_TYPE) !== ETHERTYPE_IPV6) continue;
     const hash = hashes[i];
     let found = GUESS_NONE;

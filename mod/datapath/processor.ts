@@ -204,8 +204,7 @@ export class Processor {
   lookAhead(count: number): void {
     const c = this.#context;
     const burst = this.burst;
-    burst.countFamilies(c.view, count);
-    if (burst.count4 > 0) lookAhead4(c, burst, count);
+    lookAhead4(c, burst, count);
     if (burst.count6 > 0) lookAhead6(c, burst, count);
   }
 

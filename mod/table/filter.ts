@@ -75,6 +75,11 @@ export class SessionFilter {
     return Atomics.load(this.words, this.#counterOf(protocol, tuple, at, addressWords)) !== 0;
   }
 
+  /** Word of the counter of an IPv4 reply tuple. */
+  counterOf4(protocol: number, source: number, destination: number, ports: number): number {
+    return COUNTERS + (hash4(this.words, protocol, source, destination, ports) & (FILTER_COUNTERS - 1));
+  }
+
   #counterOf(protocol: number, tuple: Int32Array, at: number, addressWords: 1 | 4): number {
     if (protocol === IP_PROTOCOL_ICMPV6) protocol = IP_PROTOCOL_ICMP;
     const hash = addressWords === 1

@@ -76,7 +76,7 @@ export class SessionTable {
   readonly indexMask: number;
 
   readonly #replies: ReplyIndex;
-  #filter: SessionFilter | null;
+  filter: SessionFilter | null;
   readonly ending: layout.SessionEnding | null;
 
   /** Bytes of a table of `buckets` (a power of two) buckets. */
@@ -132,7 +132,7 @@ export class SessionTable {
     this.linesAt = this.#replies.linesAt;
     this.lineMask = this.#replies.lineMask;
     this.indexMask = this.#replies.indexMask;
-    this.#filter = filter;
+    this.filter = filter;
     this.ending = ending;
   }
 
@@ -272,14 +272,14 @@ export class SessionTable {
     for (let index = 0; index < this.capacity; index++) {
       this.#count(this.entriesAt + index * this.stride, -1);
     }
-    this.#filter = null;
+    this.filter = null;
   }
 
   /** One session more or less in the filter; nothing for a free entry. */
   #count(entry: number, by: 1 | -1): void {
     const kind = this.words[entry];
-    if (this.#filter === null || kind === 0) return;
-    this.#filter.count(kind >>> 24, this.words, entry + this.replyAt, this.addressWords, by);
+    if (this.filter === null || kind === 0) return;
+    this.filter.count(kind >>> 24, this.words, entry + this.replyAt, this.addressWords, by);
   }
 
   #hash(protocol: number, tuple: Int32Array, at: number): number {
