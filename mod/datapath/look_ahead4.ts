@@ -35,7 +35,7 @@ const PORTS = 34;
 const PORTS_END = 38;
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
-/** Sessions up to which all that is read stays in the cache anyway (a few hundred KiB). */
+/** Sessions up to which all but their entries stays in the nearest cache anyway. */
 const FEW_SESSIONS = 2048;
 
 /** Guesses for the first `count` packets of the burst; also counts how many are of which family. */
@@ -44,8 +44,8 @@ export function lookAhead4(c: Context, burst: Burst, count: number): void {
   if (burst.count4 === 0) return;
   readIndexes(c, burst, count);
   guess(c, burst, count);
-  if (c.sessions4.words[HEADER_USED] <= FEW_SESSIONS) return;
   touch(c, burst, count);
+  if (c.sessions4.words[HEADER_USED] <= FEW_SESSIONS) return;
   foresee4(c, burst, count);
 }
 
@@ -125,7 +125,7 @@ function guess(c: Context, burst: Burst, count: number): void {
   }
 }
 
-/** Reads both ends of every entry, which may be in two cache lines; then the counters that it names. */
+/** Reads both ends of every entry, which may be in two cache lines; then the counters that it names, if they are many. */
 function touch(c: Context, burst: Burst, count: number): void {
   const words = c.sessions4.words;
   const guesses4 = burst.guesses4;
@@ -134,6 +134,8 @@ function touch(c: Context, burst: Burst, count: number): void {
     const entry = guesses4[i] & OFFSET;
     read |= words[entry] | words[entry + ENTRY_WORDS - 1];
   }
+  burst.read[0] = read;
+  if (words[HEADER_USED] <= FEW_SESSIONS) return;
   const { serviceCounters, podCounters } = c;
   let sum = read;
   for (let i = 0; i < count; i++) {

@@ -27,7 +27,7 @@ const NEXT_HEADER = 20;
 const SOURCE = 22;
 const PORTS_END = 58;
 const ETHERTYPE_IPV6 = 0x86dd;
-/** Sessions up to which all that is read stays in the cache anyway (a few hundred KiB). */
+/** Sessions up to which all but their entries stays in the nearest cache anyway. */
 const FEW_SESSIONS = 1024;
 
 /** Guesses for the first `count` packets of the burst. */
@@ -35,7 +35,7 @@ export function lookAhead6(c: Context, burst: Burst, count: number): void {
   hashTuples(c, burst, count);
   readIndexes(c, burst, count);
   guess(c, burst, count);
-  if (c.sessions6.words[HEADER_USED] > FEW_SESSIONS) touch(c, burst, count);
+  touch(c, burst, count);
 }
 
 /** keyedHash6 of every packet's tuple. */
@@ -104,7 +104,7 @@ function guess(c: Context, burst: Burst, count: number): void {
   }
 }
 
-/** Reads both ends of every entry, which may be in two cache lines; then the counters that it names. */
+/** Reads both ends of every entry, which may be in two cache lines; then the counters that it names, if they are many. */
 function touch(c: Context, burst: Burst, count: number): void {
   const words = c.sessions6.words;
   const guesses6 = burst.guesses6;
@@ -113,6 +113,8 @@ function touch(c: Context, burst: Burst, count: number): void {
     const entry = guesses6[i] & OFFSET;
     read |= words[entry] | words[entry + ENTRY_WORDS - 1];
   }
+  burst.read[0] = read;
+  if (words[HEADER_USED] <= FEW_SESSIONS) return;
   const { serviceCounters, podCounters } = c;
   let sum = read;
   for (let i = 0; i < count; i++) {
