@@ -1,4 +1,4 @@
-/** `ku clear node counters`: counts from zero again. */
+/** `ku clear`: counts from zero again, forgets a trace. */
 
 import type { Query } from "../mod/control/protocol.ts";
 import { callDaemon } from "../mod/control/rpc_client.ts";
@@ -8,18 +8,25 @@ import { WordReader } from "./words.ts";
 
 export const description: Description = {
   command: "clear",
-  summary: "set the node counters to zero",
-  about: ['Sets every counter of "ku show node counters" to zero. Counters of VIPs and pods stay.'],
-  forms: [{ lead: ["node", "counters"], args: [] }],
-  examples: [{ line: "ku clear node counters" }],
+  summary: "set the node counters to zero, forget a trace",
+  about: [],
+  forms: [
+    {
+      lead: ["node", "counters"],
+      args: [],
+      help: 'Sets every counter of "ku show node counters" to zero. Counters of VIPs and pods stay.',
+    },
+    { lead: ["trace"], args: [], help: "Forgets what was traced, and ends a trace that is under way." },
+  ],
+  examples: [{ line: "ku clear node counters" }, { line: "ku clear trace" }],
 };
 
 /** The words after `ku clear` as a request. */
 export function parse(words: readonly string[]): Query {
   const reader = new WordReader(description, words);
-  reader.form();
+  const [what] = reader.form().lead;
   reader.end();
-  return { method: "clearNodeCounters", params: {} };
+  return { method: what === "trace" ? "traceClear" : "clearNodeCounters", params: {} };
 }
 
 export async function run(args: string[]): Promise<void> {

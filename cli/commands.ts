@@ -15,6 +15,8 @@ export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>(
   ["sessions", () => import("./sessions.ts")],
   ["top", () => import("./top.ts")],
   ["explain", () => import("./explain.ts")],
+  ["trace", () => import("./trace.ts")],
+  ["capture", () => import("./capture.ts")],
   ["clear", () => import("./clear.ts")],
   ["apply", () => import("./apply.ts")],
   ["diff", () => import("./diff.ts")],

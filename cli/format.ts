@@ -14,6 +14,7 @@ import type {
   ShowSession,
   ShowVip,
   ShowVipVerbose,
+  TracedPacket,
 } from "../mod/control/protocol.ts";
 import { type Column, table } from "./table.ts";
 
@@ -163,6 +164,23 @@ export function formatInterfaces(interfaces: readonly ShowInterface[]): string {
       link.reason,
     ]),
   );
+}
+
+/** `ku show trace`: VPP's look, a paragraph a packet. */
+export function formatTrace(packets: readonly TracedPacket[]): string {
+  return packets.map((
+    { number, time, worker, interface: name, before, nodes, after, outInterface, verdict },
+  ) =>
+    [
+      `Packet ${number}`,
+      "",
+      `${time}: ${name}, worker ${worker}`,
+      `  in   ${before}`,
+      ...nodes.map(({ node, reason }) => `  ${node}: ${reason}`),
+      ...after === null ? [] : [`  out  ${after}`],
+      outInterface === null ? verdict : `${verdict} by ${outInterface}`,
+    ].join("\n") + "\n"
+  ).join("\n");
 }
 
 /** "3d2h", "4m12s", "7s": the two largest units. */

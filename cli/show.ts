@@ -8,6 +8,7 @@ import {
   formatKu,
   formatNodeCounters,
   formatSessions,
+  formatTrace,
   formatVips,
   formatVipsVerbose,
 } from "./format.ts";
@@ -19,7 +20,7 @@ const VERBOSE: Argument = { words: ["verbose"], help: "" };
 
 export const description: Description = {
   command: "show",
-  summary: "show state, VIPs, counters, sessions, interfaces",
+  summary: "show state, VIPs, counters, sessions, interfaces, a trace",
   about: ['A word "ku" after "show" is allowed, as in VPP.'],
   forms: [
     { lead: [], args: [], help: "Globals, workers, memory." },
@@ -35,6 +36,7 @@ export const description: Description = {
     },
     { lead: ["sessions"], args: [], help: "Live sessions." },
     { lead: ["interface"], args: [], help: "Attached interfaces, their mode and why." },
+    { lead: ["trace"], args: [], help: 'Packets that "ku trace add" has kept: in, the nodes, out.' },
   ],
   options: [
     { words: ["--json"], help: "The same as JSON; with --watch, one line each time." },
@@ -86,6 +88,8 @@ function queryOf(what: string | undefined, verbose: boolean): Query {
       return { method: "showSessions", params: {} };
     case "interface":
       return { method: "showInterface", params: {} };
+    case "trace":
+      return { method: "showTrace", params: {} };
     default:
       return { method: "show", params: {} };
   }
@@ -110,6 +114,8 @@ export async function ask(
       return formatSessions(await connection.call(query.method, query.params));
     case "showInterface":
       return formatInterfaces(await connection.call(query.method, query.params));
+    case "showTrace":
+      return formatTrace(await connection.call(query.method, query.params));
     default:
       await connection.call(query.method, query.params);
       return "";

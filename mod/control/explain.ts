@@ -34,6 +34,7 @@ import {
 } from "../table/session.ts";
 import { TCP_ACK, TCP_SYN } from "../wire/tcp.ts";
 import { nowSeconds } from "../worker/clock.ts";
+import { sharesBits } from "./endpoint_filter.ts";
 import { type Observation, observe } from "./observe.ts";
 import { packetFacts, packetText } from "./packet_text.ts";
 import { writeProbe } from "./probe.ts";
@@ -41,6 +42,7 @@ import type { Explanation } from "./protocol.ts";
 import type { PodRecord, ServiceRecord } from "./service_tables.ts";
 import { describeSession } from "./session_list.ts";
 import type { ShowParts } from "./shows.ts";
+import { slotName } from "./trace.ts";
 
 const FRAME_BYTES = 2048;
 
@@ -69,7 +71,7 @@ export function explain(parts: ShowParts, params: unknown): Explanation {
   const podRecord = podOf(record, pod);
   return {
     packet: packetText(observation.before),
-    interface: nameOf(parts, question.slot),
+    interface: slotName(parts, question.slot),
     service: record === null ? null : vipName(record),
     session: found === null ? null : describeSession(found.table, found.entry, found.worker, nowSeconds()),
     slot: record === null || pod === null || found !== null ? null : slotOf(tables, record, question),
@@ -121,13 +123,6 @@ function likelyProtocol({ services }: ShowParts, vip: Address & { port: number }
     }
   }
   return protocols.size === 1 ? [...protocols][0] : "tcp";
-}
-
-function sharesBits(a: Uint8Array, b: Uint8Array, bits: number): boolean {
-  for (let bit = 0; bit < bits; bit++) {
-    if (((a[bit >> 3] ^ b[bit >> 3]) & (0x80 >> (bit & 7))) !== 0) return false;
-  }
-  return true;
 }
 
 /** The slot it comes in by: that of `name`, or the one the way back to the client leads through. */
@@ -287,7 +282,7 @@ function routeOf(
   const hop = adjacency < 0 ? undefined : parts.publisher.adjacencies[adjacency];
   const nextHop = hop?.nextHop === null || hop === undefined ? null : formatAddress(to16Bytes(hop.nextHop));
   return {
-    interface: verdict === "sent" ? nameOf(parts, outSlot) : null,
+    interface: verdict === "sent" ? slotName(parts, outSlot) : null,
     nextHop: nextHop ?? facts.destination,
     mac: verdict === "sent" ? macText(after!.subarray(0, 6)) : null,
   };
@@ -295,11 +290,6 @@ function routeOf(
 
 function macText(mac: Uint8Array): string {
   return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-}
-
-function nameOf({ attachments }: ShowParts, slot: number): string {
-  if (slot === 0) return "ku0";
-  return attachments.list().find((each) => each.slot === slot)?.name ?? `slot ${slot}`;
 }
 
 function verdictOf({ verdict, before, after }: Observation, { client }: Question): string {

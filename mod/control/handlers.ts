@@ -12,6 +12,7 @@ import { libbpfVersion } from "../../ffi/libbpf.ts";
 import { type LibraryName, libraryOrigins } from "../../ffi/library.ts";
 import { VERSION } from "../config/version.ts";
 import type { Engine } from "./engine.ts";
+import { Captures } from "./capture.ts";
 import { explain } from "./explain.ts";
 import type { ApplyParams, Method, Methods, ShowVersion } from "./protocol.ts";
 import type { Handler } from "./rpc_server.ts";
@@ -23,12 +24,17 @@ import {
   showVips,
   showVipsVerbose,
 } from "./shows.ts";
+import { Taps } from "./taps.ts";
+import { Trace } from "./trace.ts";
 import { listSessions, showSessions } from "./session_list.ts";
 
 type Handlers = { [M in Method]: (params: unknown) => Promise<Methods[M]["result"]> | Methods[M]["result"] };
 
 /** One handler for every method of the protocol. */
 export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<string, Handler> {
+  const taps = new Taps(parts.workers);
+  const trace = new Trace(parts, taps);
+  const captures = new Captures(parts, taps);
   const commands = Object.fromEntries(COMMAND_METHODS.map((method) => [
     method,
     async (params: unknown) => {
@@ -51,6 +57,12 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
     showVip: (params) => isVerbose(params) ? showVipsVerbose(parts) : showVips(parts),
     showNodeCounters: () => showNodeCounters(parts),
     showSessions: () => showSessions(parts),
+    traceAdd: (params) => trace.add(params),
+    traceClear: () => trace.clear(),
+    showTrace: () => trace.show(),
+    captureStart: (params) => captures.start(params),
+    captureRead: (params) => captures.read(params),
+    captureStop: (params) => captures.stop(params),
     explain: (params) => explain(parts, params),
     listSessions: (params) => listSessions(parts.sessions, params),
     showInterface: () => showInterfaces(parts),

@@ -60,6 +60,12 @@ export function observe(
   };
 }
 
+/** The word for people who do not care by which way the kernel gets it. */
+export function verdictText(verdict: number): string {
+  const word = verdictWord(verdict);
+  return word === "punted" || word === "punted in" ? "to the kernel" : word;
+}
+
 export function verdictWord(verdict: number): VerdictWord {
   return VERDICT_WORDS[verdict] ?? "dropped";
 }

@@ -166,14 +166,15 @@ const padded = (length: number): number => (length + 3) & ~3;
 export class PcapngWriter {
   readonly #interfaces = new Map<string, number>();
 
-  /** The section's block. `application` and `hardware` are of the file's properties. */
-  header(application: string): Uint8Array {
+  /**
+   * The section's block, and those of interfaces that are known beforehand: tcpdump shows nothing before it has seen one. `application`
+   * is a property of the file.
+   */
+  header(application: string, interfaces: readonly string[] = []): Uint8Array {
+    const blocks = interfaces.map((name) => this.#interface(name));
     const options = [option(4, text(application))]; // shb_userappl
-    return block(
-      BLOCK_SECTION,
-      [u32(BYTE_ORDER_MAGIC), u16(1), u16(0), u32(0xffffffff), u32(0xffffffff)],
-      options,
-    );
+    const fields = [u32(BYTE_ORDER_MAGIC), u16(1), u16(0), u32(0xffffffff), u32(0xffffffff)];
+    return joined([block(BLOCK_SECTION, fields, options), ...blocks]);
   }
 
   /** Blocks for a packet of the interface called `name`; the first time, that interface's block before it. */
@@ -183,14 +184,8 @@ export class PcapngWriter {
     direction: "in" | "out",
     comment: string,
   ): Uint8Array {
-    let id = this.#interfaces.get(name);
-    const blocks: Uint8Array[] = [];
-    if (id === undefined) {
-      id = this.#interfaces.size;
-      this.#interfaces.set(name, id);
-      const options = [option(OPTION_IF_NAME, text(name)), option(OPTION_IF_TSRESOL, Uint8Array.of(6))];
-      blocks.push(block(BLOCK_INTERFACE, [u16(LINKTYPE_ETHERNET), u16(0), u32(0)], options));
-    }
+    const blocks = this.#interfaces.has(name) ? [] : [this.#interface(name)];
+    const id = this.#interfaces.get(name)!;
     const fields = [
       u32(id),
       u32(Math.floor(timeUs / 2 ** 32)),
@@ -205,6 +200,12 @@ export class PcapngWriter {
       option(OPTION_EPB_FLAGS, u32(direction === "in" ? EPB_INBOUND : EPB_OUTBOUND)),
     ];
     return joined([...blocks, block(BLOCK_ENHANCED_PACKET, fields, options)]);
+  }
+
+  #interface(name: string): Uint8Array {
+    this.#interfaces.set(name, this.#interfaces.size);
+    const options = [option(OPTION_IF_NAME, text(name)), option(OPTION_IF_TSRESOL, Uint8Array.of(6))];
+    return block(BLOCK_INTERFACE, [u16(LINKTYPE_ETHERNET), u16(0), u32(0)], options);
   }
 }
 

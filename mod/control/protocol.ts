@@ -162,6 +162,31 @@ export interface SessionPage {
   next: number | null;
 }
 
+/** `ku show trace`: a packet's way. Packets are in words for people (`packetText`). */
+export interface TracedPacket {
+  number: number;
+  /** ISO 8601, UTC. */
+  time: string;
+  worker: number;
+  /** Where it came in. */
+  interface: string;
+  before: string;
+  /** The reasons it was counted under. */
+  nodes: { node: string; reason: string }[];
+  /** As it left; null: dropped, kept, or cut into pieces. */
+  after: string | null;
+  outInterface: string | null;
+  verdict: string;
+}
+
+/** A part of a capture. */
+export interface CapturePiece {
+  /** pcapng blocks in base64; the parts one after the other are the file. */
+  data: string;
+  /** Packets so far that there was no room for. */
+  lost: number;
+}
+
 /** `ku explain`: which packet. Addresses "a.b.c.d:port" or "[v6]:port". */
 export interface ExplainParams {
   client: string;
@@ -310,6 +335,12 @@ export interface Methods {
   showVip: { params: { verbose: boolean }; result: ShowVip[] | ShowVipVerbose[] };
   showNodeCounters: { params: NoParams; result: ShowNodeCounter[] };
   showSessions: { params: NoParams; result: ShowSession[] };
+  traceAdd: { params: { count: number }; result: null };
+  traceClear: { params: NoParams; result: null };
+  showTrace: { params: NoParams; result: TracedPacket[] };
+  captureStart: { params: { vip?: string }; result: { id: number } };
+  captureRead: { params: { id: number }; result: CapturePiece };
+  captureStop: { params: { id: number }; result: CapturePiece };
   explain: { params: ExplainParams; result: Explanation };
   listSessions: { params: SessionQuery; result: SessionPage };
   showInterface: { params: NoParams; result: ShowInterface[] };

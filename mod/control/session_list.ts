@@ -7,12 +7,12 @@
  * @module
  */
 
-import { formatAddress, mappedLength, networkOf, parsePrefix } from "../config/address.ts";
+import { formatAddress } from "../config/address.ts";
 import { Fields } from "../config/fields.ts";
-import { ConfigError } from "../config/model.ts";
 import { checkRange, checkWord } from "../config/rules.ts";
 import { SESSION_LAST_SEEN, SESSION_ORIGINAL, type SessionTable } from "../table/session.ts";
 import { nowSeconds } from "../worker/clock.ts";
+import { parseEndpointRange, sharesBits } from "./endpoint_filter.ts";
 import type { SessionPage, SessionQuery, ShowSession } from "./protocol.ts";
 import { SESSION_STATES } from "./protocol.ts";
 import type { SessionMemory } from "./session_memory.ts";
@@ -161,36 +161,11 @@ type Place = (table: SessionTable) => [address: number, ports: number, shift: nu
 
 /** Passes sessions whose address at `place` is in `text`: an address or a prefix, with a port if need be. */
 function endpointMatcher(what: string, text: string, place: Place): Matcher {
-  const { network, bits, port } = parseEndpoint(what, text);
+  const { network, bits, port } = parseEndpointRange(what, text);
   return (table, entry) => {
     const [address, ports, shift] = place(table);
     const width = table.addressWords;
     if (port !== null && ((table.words[entry + address + ports] >>> shift) & 0xffff) !== port) return false;
     return sharesBits(bytesOf(table.words, entry + address, width), network, bits);
   };
-}
-
-function sharesBits(a: Uint8Array, b: Uint8Array, bits: number): boolean {
-  const whole = bits >>> 3;
-  for (let i = 0; i < whole; i++) if (a[i] !== b[i]) return false;
-  const rest = bits & 7;
-  return rest === 0 || ((a[whole] ^ b[whole]) & (0xff << (8 - rest))) === 0;
-}
-
-/** "10.0.0.1", "10.0.0.0/8", "10.0.0.1:80", "2001:db8::/32", "[2001:db8::1]:80" taken apart. */
-function parseEndpoint(
-  what: string,
-  text: string,
-): { network: Uint8Array; bits: number; port: number | null } {
-  const [, v6, v4, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
-  const prefix = parsePrefix(v6 ?? v4 ?? text);
-  const port = digits === undefined ? null : Number(digits);
-  if (prefix === null || (port !== null && port > 65535)) {
-    throw new ConfigError(
-      what,
-      text,
-      "give an address, a prefix, or address:port such as 10.0.0.1:80 or [2001:db8::1]:80",
-    );
-  }
-  return { network: networkOf(prefix).bytes, bits: mappedLength(prefix), port };
 }

@@ -27,6 +27,7 @@ import { IF_MAC_HIGH, IF_MAC_LOW, IF_PRESENT, IF_STRIDE, InterfaceTable } from "
 import { type FramePool, NO_FRAME } from "./frame_pool.ts";
 import { HeldFrames, HOLD_MS } from "./held_frames.ts";
 import type { Port } from "./port.ts";
+import type { Tap } from "./tap.ts";
 import { addressToHost, PUNT_TAG_BYTES, PUNT_TAG_EGRESS, pushPuntTag, SLOT_MAC_HI } from "./punt.ts";
 
 /** Packets taken from one ring before the others get their turn: a bound on what one busy interface delays. */
@@ -55,6 +56,8 @@ export class BurstContext {
   /** All ports of this worker, and those that receive. */
   ports: Port[] = [];
   receivers: Port[] = [];
+  /** Somebody who wants to see every packet. */
+  tap: Tap | null = null;
   /** The running generation's interfaces. */
   interfaces = new InterfaceTable(new SharedArrayBuffer(0));
 
@@ -104,6 +107,12 @@ export function receiveBurst(context: BurstContext, port: Port): number {
     slots[i] = port.slot;
   }
   if (port.slot === 0) readSlots(context, count);
+  const { tap } = context;
+  if (tap !== null) {
+    for (let i = 0; i < count; i++) watchFrame(context, tap, i);
+    rx.release(count);
+    return count;
+  }
   processor.lookAhead(count);
   for (let i = 0; i < count;) {
     const known = processor.forward(i, count);
@@ -146,9 +155,34 @@ function handleFrame(context: BurstContext, i: number): void {
   const frameStart = at & ~(context.frameBytes - 1);
   if (slot === NO_SLOT) return dropFrame(context, frameStart);
   const verdict = processor.decide(at, length, slot, frameStart + context.frameBytes);
+  finishFrame(context, verdict, frameStart, at, length, slot);
+}
+
+/** One packet of the burst while somebody watches. NB: `process` uses the burst's first place, which has been read by then. */
+function watchFrame(context: BurstContext, tap: Tap, i: number): void {
+  const { processor } = context;
+  const { ats, lengths, slots } = processor.burst;
+  const at = ats[i];
+  const length = lengths[i];
+  const slot = slots[i];
+  const frameStart = at & ~(context.frameBytes - 1);
+  if (slot === NO_SLOT) return dropFrame(context, frameStart);
+  const verdict = tap.process(processor, at, length, slot, frameStart + context.frameBytes);
+  finishFrame(context, verdict, frameStart, at, length, slot);
+}
+
+/** A frame and its verdict: where it goes, and what waited for it. */
+function finishFrame(
+  context: BurstContext,
+  verdict: number,
+  frameStart: number,
+  at: number,
+  length: number,
+  slot: number,
+): void {
   if (verdict === VERDICT_HOLD) return holdFrame(context, frameStart, at, length, slot);
   settleFrame(context, verdict, frameStart, slot);
-  if (processor.firstFragments !== context.firstFragments) releaseBehind(context);
+  if (context.processor.firstFragments !== context.firstFragments) releaseBehind(context);
 }
 
 /** What becomes of a frame that came in by `slot`, after its verdict. */
@@ -218,7 +252,10 @@ function releaseFrame(context: BurstContext, place: number): boolean {
   const frameStart = held.frameStarts[place];
   const slot = held.slots[place];
   const frameEnd = frameStart + context.frameBytes;
-  const verdict = processor.decide(held.packetAts[place], held.lengths[place], slot, frameEnd);
+  const at = held.packetAts[place];
+  const verdict = context.tap === null
+    ? processor.decide(at, held.lengths[place], slot, frameEnd)
+    : context.tap.process(processor, at, held.lengths[place], slot, frameEnd);
   if (verdict === VERDICT_HOLD) return false;
   settleFrame(context, verdict, frameStart, slot);
   return true;

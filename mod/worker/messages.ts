@@ -144,6 +144,12 @@ export interface PortReport {
   fillRingEmpty: number;
 }
 
+/** Has every packet recorded in `buffer` (tap.ts); null ends it. */
+export interface TapRequest {
+  kind: "tap";
+  buffer: SharedArrayBuffer | null;
+}
+
 /** Closes every socket and ends the worker. */
 export interface StopRequest {
   kind: "stop";
@@ -158,6 +164,7 @@ export type WorkerRequest =
   | MigrateRequest
   | FlushRequest
   | ReportRequest
+  | TapRequest
   | StopRequest;
 
 export type WorkerMessage = WorkerRequest & { id: number };

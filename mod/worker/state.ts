@@ -33,6 +33,7 @@ import type {
 } from "./messages.ts";
 import { Port } from "./port.ts";
 import { viewTables } from "./tables.ts";
+import { Tap } from "./tap.ts";
 
 export class WorkerState {
   readonly words: Int32Array;
@@ -121,6 +122,8 @@ export class WorkerState {
         return this.#flush(request);
       case "report":
         return this.#report();
+      case "tap":
+        return this.#tap(request.buffer);
       case "stop":
         return this.#stop();
     }
@@ -243,6 +246,11 @@ export class WorkerState {
       });
     }
     return count;
+  }
+
+  #tap(buffer: SharedArrayBuffer | null): null {
+    this.context.tap = buffer === null ? null : new Tap(buffer, this.context.frames, this.#counters.node);
+    return null;
   }
 
   #report(): WorkerReport {

@@ -21,7 +21,7 @@ const CONTRACT = [
   "ku pod <vip-prefix> [protocol tcp|udp|sctp] [port <n>] <address>... [weight <0-100>] [del] [flush]",
   "ku set interface nat4|nat6 in <intfc> [del]",
   "ku flush vip <prefix> [protocol tcp|udp|sctp] [port <n>]",
-  "ku clear node counters",
+  "ku clear node counters | trace",
   "ku exec [--atomic] FILE|-",
 ];
 
