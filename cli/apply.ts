@@ -1,8 +1,8 @@
 /** `ku apply`: the node is brought to a configuration, as one change. */
 
-import { applyFile, formatChanges, isChange, summaryText } from "./declare.ts";
+import { applyFile, printChanges, pruneOf } from "./declare.ts";
 import { optionsOrHelp } from "./client.ts";
-import { print, printJson } from "./output.ts";
+import { printJson } from "./output.ts";
 import type { Argument, Description } from "./spec.ts";
 import { usageError, WordReader } from "./words.ts";
 
@@ -44,39 +44,16 @@ export const description: Description = {
   ],
 };
 
-/** What was asked for, null when help was printed. */
-function read(args: readonly string[]) {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return null;
-  new WordReader(description, options.words).end();
-  const [file] = options.values.get("file") ?? [];
-  if (file === undefined) throw usageError(description, "-f FILE is missing");
-  const [prune = "true"] = options.values.get("prune") ?? [];
-  if (prune !== "true" && prune !== "false") {
-    throw usageError(description, `--prune wants true or false, not "${prune}"`);
-  }
-  const { socket, flags } = options;
-  return {
-    socket,
-    file,
-    prune: prune === "true",
-    dryRun: flags.has("dry-run"),
-    json: flags.has("json"),
-    quiet: flags.has("quiet"),
-  };
-}
-
 export async function run(args: string[]): Promise<void> {
-  const asked = read(args);
-  if (asked === null) return;
-  const { socket, file, prune, dryRun, json, quiet } = asked;
-  const result = await applyFile(socket, file, { prune, dryRun });
-  if (quiet) return;
-  if (json) return printJson(result);
-  const suffix = dryRun ? " (dry run)" : "";
-  print(
-    isChange(result)
-      ? formatChanges(result, dryRun) + summaryText(result).replace("\n", `${suffix}\n`)
-      : `no change${suffix}\n`,
-  );
+  const options = optionsOrHelp(args, description);
+  if (options === null) return;
+  const { words, values, flags, socket } = options;
+  new WordReader(description, words).end();
+  const [file] = values.get("file") ?? [];
+  if (file === undefined) throw usageError(description, "-f FILE is missing");
+  const dryRun = flags.has("dry-run");
+  const result = await applyFile(socket, file, { prune: pruneOf(values, description), dryRun });
+  if (flags.has("quiet")) return;
+  if (flags.has("json")) printJson(result);
+  else printChanges(result, dryRun);
 }

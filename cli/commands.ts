@@ -21,6 +21,7 @@ export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>(
   ["apply", () => import("./apply.ts")],
   ["diff", () => import("./diff.ts")],
   ["get", () => import("./get.ts")],
+  ["import", () => import("./import.ts")],
   ["exec", () => import("./exec.ts")],
   ["schema", () => import("./schema.ts")],
   ["doctor", () => import("./doctor.ts")],

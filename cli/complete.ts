@@ -71,8 +71,12 @@ function nextArgument(args: readonly Argument[], words: readonly string[]): Next
   for (let index = 0; index < words.length; index++) {
     const argument = args.find((one) => one.words?.includes(words[index]));
     if (argument !== undefined) {
-      left.delete(argument);
-      if (argument.value !== undefined && ++index >= words.length) return valueOf(argument);
+      if (!argument.repeated) left.delete(argument);
+      if (argument.value?.optional) {
+        if (/^\d+$/.test(words[index + 1] ?? "")) index++;
+      } else if (argument.value !== undefined && ++index >= words.length) {
+        return valueOf(argument);
+      }
     } else if (position >= positions.length) {
       return { candidates: [], completes: null };
     } else if (!positions[position].repeated) {

@@ -16,6 +16,9 @@ import {
 } from "../mod/control/protocol.ts";
 import { callDaemon, RpcError } from "../mod/control/rpc_client.ts";
 import { readInput, sourceName } from "./input.ts";
+import { print } from "./output.ts";
+import type { Description } from "./spec.ts";
+import { usageError } from "./words.ts";
 
 export interface ApplyOptions {
   prune: boolean;
@@ -40,6 +43,23 @@ function locatedAnswer(error: RpcError, source: SourceText): RpcError {
     return error;
   }
   return new RpcError(error.code, `${source.place(path, rest.startsWith(UNKNOWN_KEY))}: ${error.message}`);
+}
+
+/** `--prune` of apply and diff. Throws UsageError. */
+export function pruneOf(values: Map<string, string[]>, description: Description): boolean {
+  const [prune = "true"] = values.get("prune") ?? [];
+  if (prune === "true" || prune === "false") return prune === "true";
+  throw usageError(description, `--prune wants true or false, not "${prune}"`);
+}
+
+/** Prints what changed, or would have, as `apply` and `import` do. */
+export function printChanges(result: ApplyResult, dryRun: boolean): void {
+  const suffix = dryRun ? " (dry run)" : "";
+  print(
+    isChange(result)
+      ? formatChanges(result, dryRun) + summaryText(result).replace("\n", `${suffix}\n`)
+      : `no change${suffix}\n`,
+  );
 }
 
 /** Whether anything is different. */

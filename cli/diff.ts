@@ -1,7 +1,7 @@
 /** `ku diff`: what `ku apply` would change, and what that means to those who use the node. */
 
 import { FILE_OPTION } from "./apply.ts";
-import { applyFile, formatChanges, isChange, summaryText } from "./declare.ts";
+import { applyFile, formatChanges, isChange, pruneOf, summaryText } from "./declare.ts";
 import { type Options, optionsOrHelp } from "./client.ts";
 import { EXIT_ERROR, EXIT_OK, print, printJson, Trouble } from "./output.ts";
 import type { Description } from "./spec.ts";
@@ -39,11 +39,7 @@ async function compare({ words, values, flags, socket }: Options): Promise<numbe
   new WordReader(description, words).end();
   const [file] = values.get("file") ?? [];
   if (file === undefined) throw usageError(description, "-f FILE is missing");
-  const [prune = "true"] = values.get("prune") ?? [];
-  if (prune !== "true" && prune !== "false") {
-    throw usageError(description, `--prune wants true or false, not "${prune}"`);
-  }
-  const result = await applyFile(socket, file, { prune: prune === "true", dryRun: true });
+  const result = await applyFile(socket, file, { prune: pruneOf(values, description), dryRun: true });
   const changed = isChange(result);
   if (flags.has("json")) printJson(result);
   else if (changed) print(formatChanges(result, true) + summaryText(result));

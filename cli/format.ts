@@ -77,8 +77,12 @@ function vipLine(vip: ShowVip, index: number): string {
     words.push(`protocol:${vip.protocol ?? "any"}`, `port:${vip.port}`, `target_port:${vip.targetPort}`);
   }
   if (vip.nodePort !== null) words.push(`node_port:${vip.nodePort}`);
-  if (vip.srcIpSticky) words.push("src_ip_sticky");
+  if (vip.srcIpSticky) {
+    words.push(`src_ip_sticky${vip.stickyTimeout === null ? "" : `:${vip.stickyTimeout}`}`);
+  }
   if (vip.masquerade) words.push("masquerade");
+  for (const source of vip.sources) words.push(`source:${source}`);
+  if (vip.service !== null) words.push(`service:${vip.service}`);
   return " " + words.join(" ");
 }
 

@@ -23,6 +23,11 @@ export function printBytes(bytes: Uint8Array): void {
   }
 }
 
+/** Something to know beside what was asked for: a line on stderr. */
+export function noteLine(text: string): void {
+  console.error(oneLine(text));
+}
+
 /** Prints a value as `--json` does. */
 export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2) + "\n");

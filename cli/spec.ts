@@ -14,6 +14,8 @@ export interface Value {
   /** Words it is one of. */
   choices?: readonly string[];
   completes?: Completes;
+  /** The word says something without it, too; a number then. */
+  optional?: boolean;
 }
 
 /** One thing that may follow: a word, a word with its value, a value by position, or an option with dashes. */
@@ -90,7 +92,7 @@ const HELP: Argument = { words: ["--help"], help: "Print this." };
 
 /** "port <n>", "nat44|nat66", "<prefix>", "<address>...": an argument as the usage line has it. */
 export function argumentText({ words, value, repeated }: Argument): string {
-  const parts = [words?.join("|"), value?.name];
+  const parts = [words?.join("|"), value?.optional ? `[${value.name}]` : value?.name];
   return parts.filter((part) => part !== undefined).join(" ") +
     (repeated && words === undefined ? "..." : "");
 }
@@ -122,7 +124,9 @@ export function formText({ lead, args }: Form): string {
 
 function bracketed(argument: Argument): string {
   const text = argumentText(argument);
-  if (argument.required) return text;
+  if (argument.required) {
+    return argument.repeated && argument.words !== undefined ? `${text} [${text}]...` : text;
+  }
   return `[${text}]${argument.repeated && argument.words !== undefined ? "..." : ""}`;
 }
 

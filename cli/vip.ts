@@ -55,8 +55,19 @@ export const description: Description = {
         help:
           "Slots of the new-connection table, a power of two (default 1024); 10 to 100 for each pod balance well.",
       },
-      { words: ["src_ip_sticky"], help: "All connections of one client go to one pod." },
+      {
+        words: ["src_ip_sticky"],
+        value: { name: "<s>", optional: true },
+        help:
+          "All connections of one client go to one pod; with <s>, until it has made none for so many seconds.",
+      },
       { words: ["masquerade"], help: "Pods see the node's address as the source." },
+      {
+        words: ["source"],
+        value: { name: "<prefix>" },
+        repeated: true,
+        help: "Takes new connections from clients in this prefix only; may come several times.",
+      },
       { words: ["del"], help: "Deletes the VIP." },
     ],
   }],
@@ -64,6 +75,7 @@ export const description: Description = {
     { line: "ku vip 10.96.0.10 protocol udp port 53 target_port 5353" },
     { line: "ku vip 90.0.0.0/8 nat44 new_len 2048" },
     { line: "ku vip 2003::/16 nat66 new_len 2048" },
+    { line: "ku vip 192.0.2.80 protocol tcp port 443 source 198.51.100.0/24 source 203.0.113.7" },
     { line: "ku vip 10.96.0.10 protocol udp port 53 del" },
   ],
 };
@@ -94,8 +106,14 @@ function readWord(word: string, reader: WordReader, params: VipParams): void {
     case "new_len":
       params.newLen = reader.number(word);
       break;
-    case "src_ip_sticky":
+    case "src_ip_sticky": {
       params.srcIpSticky = true;
+      const seconds = reader.numberIfThere(word);
+      if (seconds !== null) params.stickyTimeout = seconds;
+      break;
+    }
+    case "source":
+      params.sources = [...params.sources ?? [], reader.text(word)];
       break;
     case "masquerade":
       params.masquerade = true;

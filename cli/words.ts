@@ -33,16 +33,19 @@ export class WordReader {
   #at = 0;
   #seen: Set<string> = new Set();
   readonly #known: readonly string[];
+  readonly #repeated: readonly string[];
 
   constructor(private readonly description: Description, private readonly words: readonly string[]) {
     this.#known = wordsOf(description);
+    const all = description.forms.flatMap(({ args }) => args);
+    this.#repeated = all.filter((argument) => argument.repeated).flatMap(({ words = [] }) => words);
   }
 
-  /** The next word, undefined at the end. A word of the grammar may come once only. */
+  /** The next word, undefined at the end. A word of the grammar may come once only, if it is not said to be repeated. */
   next(): string | undefined {
     const word = this.words[this.#at++];
     if (word === undefined) return undefined;
-    if (this.#known.includes(word)) {
+    if (this.#known.includes(word) && !this.#repeated.includes(word)) {
       if (this.#seen.has(word)) throw this.usage(`"${word}" is given twice`);
       this.#seen.add(word);
     }
@@ -86,6 +89,13 @@ export class WordReader {
   /** The value after `word`, as a whole number; its range is judged by the state. */
   number(word: string): number {
     return wholeNumber(word, this.text(word));
+  }
+
+  /** The value after `word` if a number comes next. */
+  numberIfThere(word: string): number | null {
+    return /^-?\d/.test(this.words[this.#at] ?? "") && !/[.:/]/.test(this.words[this.#at])
+      ? this.number(word)
+      : null;
   }
 
   /** Takes the value that comes next if it is `word`. */

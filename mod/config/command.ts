@@ -105,7 +105,10 @@ export function decodeVip(fields: Fields): VipParams {
     type: type === undefined ? undefined : checkWord(fields.at("type"), type, TYPE_WORDS),
     newLen: fields.number("newLen"),
     srcIpSticky: fields.boolean("srcIpSticky"),
+    stickyTimeout: fields.nullableNumber("stickyTimeout"),
     masquerade: fields.boolean("masquerade"),
+    sources: decodeTexts(fields, "sources"),
+    service: fields.nullableString("service"),
   });
 }
 
@@ -121,6 +124,15 @@ function decodeSelector(fields: Fields): VipSelector {
     prefix,
     protocol: typeof protocol === "string" ? checkProtocol(protocol, fields.at("protocol")) : protocol,
     port: fields.nullableNumber("port"),
+  });
+}
+
+/** A list of texts; undefined when absent. */
+function decodeTexts(fields: Fields, key: string): string[] | undefined {
+  if (fields.raw(key) == null) return undefined;
+  return fields.list(key).map((text, index) => {
+    if (typeof text === "string") return text;
+    throw new ConfigError(`${fields.at(key)}[${index}]`, JSON.stringify(text) ?? "missing", "give a text");
   });
 }
 

@@ -36,7 +36,10 @@ export interface VipDocument {
   type?: VipType;
   newLen?: number;
   srcIpSticky?: true;
+  stickyTimeout?: number;
   masquerade?: true;
+  sources?: readonly string[];
+  service?: string;
   pods: (string | PodSpec)[];
 }
 
@@ -60,7 +63,18 @@ function interfaceDocument({ name, mode, nat4, nat6 }: InterfaceSpec): Interface
 }
 
 function vipDocument(vip: VipSpec): VipDocument {
-  const { prefix, protocol, port, targetPort, nodePort, type, newLen, srcIpSticky, masquerade } = vip;
+  const {
+    prefix,
+    protocol,
+    port,
+    targetPort,
+    nodePort,
+    type,
+    newLen,
+    srcIpSticky,
+    stickyTimeout,
+    masquerade,
+  } = vip;
   return {
     prefix,
     ...(protocol === null ? {} : { protocol }),
@@ -70,7 +84,10 @@ function vipDocument(vip: VipSpec): VipDocument {
     ...(type === checkType(undefined, parsePrefix(prefix)!.family) ? {} : { type }),
     ...(newLen === DEFAULT_NEW_LEN ? {} : { newLen }),
     ...(srcIpSticky ? { srcIpSticky } : {}),
+    ...(stickyTimeout === null ? {} : { stickyTimeout }),
     ...(masquerade ? { masquerade } : {}),
+    ...(vip.sources.length === 0 ? {} : { sources: vip.sources }),
+    ...(vip.service === null ? {} : { service: vip.service }),
     pods: [...vip.pods.values()].map((pod) => pod.weight === DEFAULT_WEIGHT ? pod.address : { ...pod }),
   };
 }

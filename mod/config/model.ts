@@ -42,6 +42,10 @@ export const MAX_TIMEOUT_SECONDS = 31_536_000;
 export const MAX_NEW_LEN = 1 << 20;
 export const MAX_VIPS = 65_536;
 export const MAX_PODS_PER_VIP = 16_384;
+/** Looked through one by one for every new connection. */
+export const MAX_SOURCES_PER_VIP = 256;
+/** "namespace/name:port": two names of 63 (DNS labels) and one of 15 characters, and their signs. */
+export const MAX_SERVICE_CHARACTERS = 200;
 export const MAX_WEIGHT = 100;
 /** The steering maps number interfaces 1…4094 (an 802.1Q tag carries the number). */
 export const MAX_INTERFACES = 4094;
@@ -72,12 +76,35 @@ export interface VipSpec extends VipKey {
   type: VipType;
   newLen: number;
   srcIpSticky: boolean;
+  /** Seconds since its last new connection for which a client stays on its pod; null: as long as the pods are the same. */
+  stickyTimeout: number | null;
   masquerade: boolean;
+  /** Prefixes that clients' addresses must be in, canonical and sorted; [] lets everyone in. */
+  sources: readonly string[];
+  /** The port of a Kubernetes Service that `ku import` made it from ("default/web:http"), null: configured otherwise. */
+  service: string | null;
   pods: Map<string, PodSpec>;
 }
 
 /** What can be told of a VIP besides its key and its pods. */
-export const VIP_OPTIONS = ["targetPort", "nodePort", "type", "newLen", "srcIpSticky", "masquerade"] as const;
+export const VIP_OPTIONS = [
+  "targetPort",
+  "nodePort",
+  "type",
+  "newLen",
+  "srcIpSticky",
+  "stickyTimeout",
+  "masquerade",
+  "sources",
+  "service",
+] as const;
+
+/** An option as one value, by which two VIPs compare; a list is its texts in one. */
+export function optionOf(vip: VipSpec, name: typeof VIP_OPTIONS[number]): string | number | boolean | null {
+  const value = vip[name];
+  if (typeof value !== "object" || value === null) return value;
+  return value.length === 0 ? null : value.join(" ");
+}
 
 /** A VIP in the state. `revision` is the state's revision at its last change (pods included). */
 export interface VipState extends VipSpec {
@@ -125,7 +152,10 @@ export interface VipParams {
   type?: VipType | "nat4" | "nat6";
   newLen?: number;
   srcIpSticky?: boolean;
+  stickyTimeout?: number | null;
   masquerade?: boolean;
+  sources?: string[];
+  service?: string | null;
   del?: boolean;
 }
 

@@ -15,6 +15,7 @@ import {
   type Conf,
   ConfigError,
   type InterfaceSpec,
+  optionOf,
   VIP_OPTIONS,
   type VipSpec,
   type VipState,
@@ -25,6 +26,16 @@ import { ConfigState, defaultConf, keyOf } from "./state.ts";
 export interface Reconciled {
   next: ConfigState;
   changes: Change[];
+  /** What an import did not bring because the configuration has it otherwise. */
+  left: Left[];
+}
+
+export interface Left {
+  vip: string;
+  /** The Service that wanted it. */
+  service: string;
+  what: string;
+  why: string;
 }
 
 /** Options whose change ends a VIP's sessions: they lead somewhere else now. */
@@ -43,7 +54,35 @@ export function reconcile(current: ConfigState, document: unknown, prune: boolea
     ...reconcileInterfaces(current, sections.interfaces === null ? null : wanted, prune, next),
     ...reconcileVips(current, sections.vips === null ? null : wanted, prune, next),
   ];
-  return { next, changes };
+  return { next, changes, left: [] };
+}
+
+/**
+ * What an import makes of `current`: the VIPs of `document`, all of which name the Service they come from, replace those that do. Whatever
+ * was configured otherwise stays as it is, and goes first where both want the same.
+ */
+export function reconcileImport(current: ConfigState, document: unknown): Reconciled {
+  const imported = stateOf({ vips: sectionsOf(document).vips ?? [] });
+  const wanted = new ConfigState();
+  const left: Left[] = [];
+  for (const vip of current.vips.values()) if (vip.service === null) wanted.adopt(vip);
+  [...imported.vips.entries()].forEach(([key, vip], index) => {
+    if (vip.service === null) throw new ConfigError(`vips[${index}].service`, "missing", "give a text");
+    const leave = (what: string, why: string) => left.push({ vip: key, service: vip.service!, what, why });
+    if (wanted.vips.has(key)) return leave(`VIP ${key}`, "is configured otherwise and stays as it is");
+    try {
+      wanted.adopt(vip);
+    } catch (error) {
+      if (!(error instanceof ConfigError) || error.what !== "node_port") throw error;
+      leave(`node port ${vip.nodePort} of VIP ${key}`, error.remedy.replace(/: .*/, ""));
+      wanted.adopt({ ...vip, nodePort: null });
+    }
+  });
+  const next = new ConfigState(current.checks);
+  next.revision = current.revision;
+  next.conf = { ...current.conf };
+  next.interfaces = new Map(current.interfaces);
+  return { next, changes: reconcileVips(current, wanted, true, next), left };
 }
 
 function reconcileConf(
@@ -138,7 +177,7 @@ function checkTogether(current: ConfigState, wanted: ConfigState): void {
 function changesOf(before: VipState, after: VipState): Change[] {
   const key = keyOf(before);
   const changes: Change[] = [];
-  const changed = VIP_OPTIONS.filter((name) => before[name] !== after[name]);
+  const changed = VIP_OPTIONS.filter((name) => optionOf(before, name) !== optionOf(after, name));
   if (changed.length > 0) changes.push({ kind: "vipChanged", key });
   if (changed.some((name) => SESSION_OPTIONS.includes(name))) changes.push({ kind: "flushVip", key });
   for (const address of before.pods.keys()) {

@@ -71,6 +71,22 @@ export function checkPrefix(what: string, text: string): { text: string; family:
   return { text: formatPrefix(prefix), family: prefix.family, length: prefix.length };
 }
 
+/** A prefix of clients' addresses, of one family, in canonical text; "0.0.0.0/0" is everyone. */
+export function checkSourcePrefix(what: string, text: string, family: Family): string {
+  const prefix = parsePrefix(text);
+  if (!prefix || prefix.family !== family) {
+    throw new ConfigError(
+      what,
+      text,
+      `give an IPv${family} address or prefix: clients of this VIP are IPv${family}`,
+    );
+  }
+  if (hasHostBits(prefix)) {
+    throw new ConfigError(what, text, `has host bits set: write ${formatPrefix(networkOf(prefix))}`);
+  }
+  return formatPrefix(prefix);
+}
+
 /** A unicast address in canonical text with its family. */
 export function checkAddress(what: string, text: string): { text: string; family: Family } {
   const address = parseAddress(text);

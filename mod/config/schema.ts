@@ -18,6 +18,8 @@ import {
   MAX_INTERFACES,
   MAX_NEW_LEN,
   MAX_PODS_PER_VIP,
+  MAX_SERVICE_CHARACTERS,
+  MAX_SOURCES_PER_VIP,
   MAX_TIMEOUT_SECONDS,
   MAX_VIPS,
   MAX_WEIGHT,
@@ -92,7 +94,27 @@ const vip = {
       description: "Slots of the new-connection table.",
     },
     srcIpSticky: { type: "boolean", default: false, description: "All connections of a client to one pod." },
+    stickyTimeout: {
+      ...orNull(seconds),
+      default: null,
+      description:
+        "Seconds since its last new connection for which a client stays on its pod; wants srcIpSticky.",
+    },
     masquerade: { type: "boolean", default: false, description: "Pods see the node's address as source." },
+    sources: {
+      type: ["array", "null"],
+      maxItems: MAX_SOURCES_PER_VIP,
+      items: prefix,
+      description: "Prefixes that clients must be in; none: everyone.",
+    },
+    service: {
+      type: ["string", "null"],
+      maxLength: MAX_SERVICE_CHARACTERS,
+      pattern: "^[\\w.-]+/[\\w.-]+:[\\w.-]*$",
+      default: null,
+      description:
+        "Set by ku import, which owns the VIPs that have it: namespace/name:port of the Kubernetes Service.",
+    },
     pods: { type: ["array", "null"], maxItems: MAX_PODS_PER_VIP, items: pod },
   },
 };

@@ -27,6 +27,7 @@ import {
   type InterfaceSpec,
   MAX_PODS_PER_VIP,
   MAX_VIPS,
+  optionOf,
   type PodParams,
   VIP_OPTIONS,
   type VipKey,
@@ -362,7 +363,7 @@ function sameKey(a: VipKey, b: VipKey): boolean {
 }
 
 function sameOptions(a: VipSpec, b: VipSpec): boolean {
-  return VIP_OPTIONS.every((name) => a[name] === b[name]);
+  return VIP_OPTIONS.every((name) => optionOf(a, name) === optionOf(b, name));
 }
 
 /** How many VIPs an error names before it only counts them. */

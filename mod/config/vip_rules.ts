@@ -7,6 +7,8 @@ import type { Family } from "./address.ts";
 import {
   ConfigError,
   DEFAULT_NEW_LEN,
+  MAX_SERVICE_CHARACTERS,
+  MAX_SOURCES_PER_VIP,
   protocolNumbers,
   type VipKey,
   vipKeyText,
@@ -15,7 +17,15 @@ import {
   type VipSpec,
   type VipType,
 } from "./model.ts";
-import { checkNewLen, checkPort, checkPrefix, checkProtocol, checkType } from "./rules.ts";
+import {
+  checkNewLen,
+  checkPort,
+  checkPrefix,
+  checkProtocol,
+  checkSourcePrefix,
+  checkTimeout,
+  checkType,
+} from "./rules.ts";
 
 /** The canonical key of a VIP that is to be added or deleted. */
 export function checkVipKey(params: Pick<VipParams, "prefix" | "protocol" | "port">): VipKey {
@@ -71,10 +81,40 @@ export function checkVip(params: VipParams): VipSpec {
     nodePort,
     type: checkType(params.type, family),
     newLen: params.newLen === undefined ? DEFAULT_NEW_LEN : checkNewLen(params.newLen),
-    srcIpSticky: params.srcIpSticky ?? false,
+    ...checkSticky(params),
     masquerade: params.masquerade ?? false,
+    sources: checkSources(params.sources ?? [], family),
+    service: params.service == null ? null : checkService(params.service),
     pods: new Map(),
   };
+}
+
+function checkSticky({ srcIpSticky = false, stickyTimeout = null }: VipParams) {
+  if (stickyTimeout === null) return { srcIpSticky, stickyTimeout };
+  if (!srcIpSticky) {
+    throw new ConfigError(
+      "sticky_timeout",
+      String(stickyTimeout),
+      "give srcIpSticky too: it is what times out",
+    );
+  }
+  return { srcIpSticky, stickyTimeout: checkTimeout("sticky_timeout", stickyTimeout) };
+}
+
+/** Canonical, sorted, each once. */
+function checkSources(texts: readonly string[], family: Family): string[] {
+  if (texts.length > MAX_SOURCES_PER_VIP) {
+    throw new ConfigError("sources", String(texts.length), `are too many: at most ${MAX_SOURCES_PER_VIP}`);
+  }
+  const sources = texts.map((text) => checkSourcePrefix("sources", text, family));
+  return [...new Set(sources)].sort();
+}
+
+function checkService(text: string): string {
+  if (!/^[\w.-]+\/[\w.-]+:[\w.-]*$/.test(text) || text.length > MAX_SERVICE_CHARACTERS) {
+    throw new ConfigError("service", text, "give namespace/name:port as import does, or leave it out");
+  }
+  return text;
 }
 
 /** The family of a VIP's clients: the first digit of its type. */

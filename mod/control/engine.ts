@@ -8,12 +8,12 @@
  */
 
 import { type Change, type Command, type Conf, ConfigError, vipKeyText } from "../config/model.ts";
-import { pathOfInterface, reconcile } from "../config/reconcile.ts";
+import { pathOfInterface, reconcile, type Reconciled, reconcileImport } from "../config/reconcile.ts";
 import { BatchError, ConfigState } from "../config/state.ts";
 import type { Migrated } from "../worker/messages.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Log } from "./log.ts";
-import type { ApplyParams, ApplyResult, BatchResult } from "./protocol.ts";
+import type { ApplyParams, ApplyResult, BatchResult, ImportParams } from "./protocol.ts";
 import type { Publisher } from "./publisher.ts";
 import { reportChanges } from "./report.ts";
 import { ServiceTables } from "./service_tables.ts";
@@ -66,11 +66,26 @@ export class Engine {
 
   /** Brings the node to what a document describes, as one generation; throws a ConfigError that names the key, with nothing changed. */
   apply({ document, prune, dryRun }: ApplyParams): Promise<ApplyResult> {
+    return this.#reach((state) => reconcile(state, document, prune), document, dryRun);
+  }
+
+  /** Replaces what the last import brought. */
+  import({ document, dryRun }: ImportParams): Promise<ApplyResult> {
+    return this.#reach((state) => reconcileImport(state, document), document, dryRun);
+  }
+
+  /** From the present state to the one that `plan` makes of it. */
+  #reach(
+    plan: (state: ConfigState) => Reconciled,
+    document: unknown,
+    dryRun: boolean,
+  ): Promise<ApplyResult> {
     return this.exclusive(async () => {
       const { state, publisher } = this.#parts;
-      const { next, changes } = reconcile(state, document, prune);
+      const reconciled = plan(state);
+      const { next, changes } = reconciled;
       ServiceTables.checkRoom(next.vips.values());
-      const result = reportChanges(this.#parts, next, changes, dryRun);
+      const result = reportChanges(this.#parts, reconciled, dryRun);
       if (dryRun || changes.length === 0) return result;
       const before = new ConfigState(state.checks);
       before.replaceWith(state);
@@ -79,10 +94,9 @@ export class Engine {
         await this.realize(changes);
       } catch (reason) {
         await this.#undo(before);
-        const path = reason instanceof ConfigError ? pathOfInterface(document, reason.value) : null;
-        throw path === null
-          ? reason
-          : new ConfigError(path, (reason as ConfigError).value, (reason as ConfigError).remedy);
+        if (!(reason instanceof ConfigError)) throw reason;
+        const path = pathOfInterface(document, reason.value);
+        throw path === null ? reason : new ConfigError(path, reason.value, reason.remedy);
       }
       return { ...result, generation: publisher.generation };
     });

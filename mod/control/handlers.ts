@@ -14,7 +14,7 @@ import { VERSION } from "../config/version.ts";
 import type { Engine } from "./engine.ts";
 import { Captures } from "./capture.ts";
 import { explain } from "./explain.ts";
-import type { ApplyParams, Method, Methods, ShowVersion } from "./protocol.ts";
+import type { ApplyParams, ImportParams, Method, Methods, ShowVersion } from "./protocol.ts";
 import type { Handler } from "./rpc_server.ts";
 import {
   showInterfaces,
@@ -48,6 +48,7 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
       return parts.engine.batch(commands, atomic);
     },
     apply: (params) => parts.engine.apply(decodeApply(params)),
+    import: (params) => parts.engine.import(decodeImport(params)),
     getConfig: () => documentOf(parts.state),
     clearNodeCounters: () => {
       for (const worker of parts.workers) worker.counters.node.fill(0);
@@ -80,6 +81,15 @@ function decodeApply(params: unknown): ApplyParams {
   };
   fields.end();
   return decoded;
+}
+
+function decodeImport(params: unknown): ImportParams {
+  const fields = new Fields(params, "", "params");
+  // What is in it is judged when it is read as a configuration.
+  const document = fields.raw("document") as ImportParams["document"];
+  const dryRun = fields.boolean("dryRun") ?? false;
+  fields.end();
+  return { document, dryRun };
 }
 
 function isVerbose(params: unknown): boolean {

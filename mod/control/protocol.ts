@@ -22,7 +22,8 @@ import type {
   VipSelector,
   VipType,
 } from "../config/model.ts";
-import type { ConfigDocument } from "../config/document.ts";
+import type { ConfigDocument, VipDocument } from "../config/document.ts";
+import type { Left } from "../config/reconcile.ts";
 
 export const DEFAULT_SOCKET_PATH = "/run/ku/ku.sock";
 /** A line longer than this is refused: 10,000 services in one batch take about 3 MB. */
@@ -73,7 +74,12 @@ export interface ShowVip {
   type: VipType;
   newLen: number;
   srcIpSticky: boolean;
+  stickyTimeout: number | null;
   masquerade: boolean;
+  /** Prefixes that clients must be in; []: everyone. */
+  sources: readonly string[];
+  /** The port of the Kubernetes Service it was imported from, or null. */
+  service: string | null;
   podCount: number;
 }
 
@@ -282,6 +288,12 @@ export interface ApplyParams {
   dryRun: boolean;
 }
 
+/** VIPs that Kubernetes Services come to; they replace those of the last import, and leave the others alone. */
+export interface ImportParams {
+  document: { vips: VipDocument[] };
+  dryRun: boolean;
+}
+
 /** What `apply` changed, or would change. Removed before changed before added. */
 export interface ApplyResult {
   /** The generation that has it; of a dry run the present one. */
@@ -290,6 +302,8 @@ export interface ApplyResult {
   interfaces: { action: Action; name: string; differences: Difference[] }[];
   vips: VipReport[];
   unchanged: { interfaces: number; vips: number };
+  /** Of an import: what was not brought because the configuration has it otherwise. */
+  left: Left[];
 }
 
 export type Action = "added" | "changed" | "removed";
@@ -328,6 +342,7 @@ export interface Methods {
   flushVip: { params: VipSelector; result: null };
   batch: { params: BatchParams; result: BatchResult };
   apply: { params: ApplyParams; result: ApplyResult };
+  import: { params: ImportParams; result: ApplyResult };
   /** The configuration, as `apply` and `ku run --config` take it. */
   getConfig: { params: NoParams; result: ConfigDocument };
   clearNodeCounters: { params: NoParams; result: null };
@@ -351,5 +366,8 @@ export type Method = keyof Methods;
 
 /** A request that asks rather than changes the state, as the command line builds it. */
 export type Query = {
-  [M in Exclude<Method, Command["method"] | "batch" | "apply">]: { method: M; params: Methods[M]["params"] };
-}[Exclude<Method, Command["method"] | "batch" | "apply">];
+  [M in Exclude<Method, Command["method"] | "batch" | "apply" | "import">]: {
+    method: M;
+    params: Methods[M]["params"];
+  };
+}[Exclude<Method, Command["method"] | "batch" | "apply" | "import">];

@@ -9,11 +9,13 @@ import { parseAddress } from "../config/address.ts";
 import {
   type Change,
   type InterfaceSpec,
+  optionOf,
   VIP_OPTIONS,
   type VipKey,
   vipKeyText,
   type VipState,
 } from "../config/model.ts";
+import type { Reconciled } from "../config/reconcile.ts";
 import type { ConfigState } from "../config/state.ts";
 import { fillMaglev } from "../table/maglev.ts";
 import { SESSION_POD } from "../table/session.ts";
@@ -40,11 +42,10 @@ const TCP = 6;
 /** Ids in a table that is only thought of, for pods that have none yet; real ones are below. */
 const NEW_POD_IDS = 0x4000_0000;
 
-/** What leads from `parts.state` to `next`. Without `consequences`, slots and sessions are not counted and all 0. */
+/** What leads from `parts.state` to the next state. Without `consequences`, slots and sessions are not counted and all 0. */
 export function reportChanges(
   parts: Parts,
-  next: ConfigState,
-  changes: readonly Change[],
+  { next, changes, left }: Reconciled,
   consequences: boolean,
 ): ApplyResult {
   const { state, publisher } = parts;
@@ -69,6 +70,7 @@ export function reportChanges(
       interfaces: next.interfaces.size - interfaces.filter(({ action }) => action !== "removed").length,
       vips: next.vips.size - vips.filter(({ action }) => action !== "removed").length,
     },
+    left: [...left],
   };
 }
 
@@ -103,6 +105,12 @@ function differences<T, K extends keyof T & string>(before: T, after: T, names: 
   }));
 }
 
+function optionsOf(vip: VipState): Record<typeof VIP_OPTIONS[number], Difference["before"]> {
+  return Object.fromEntries(VIP_OPTIONS.map((name) => [name, optionOf(vip, name)])) as ReturnType<
+    typeof optionsOf
+  >;
+}
+
 function reportVip(before: VipState | undefined, after: VipState | undefined): VipReport {
   const { prefix, protocol, port } = (before ?? after) as VipKey;
   const podsBefore = before?.pods ?? new Map<string, never>();
@@ -112,7 +120,7 @@ function reportVip(before: VipState | undefined, after: VipState | undefined): V
     prefix,
     protocol,
     port,
-    differences: before && after ? differences(before, after, VIP_OPTIONS) : [],
+    differences: before && after ? differences(optionsOf(before), optionsOf(after), VIP_OPTIONS) : [],
     podsAdded: [...podsAfter.keys()].filter((address) => !podsBefore.has(address)),
     podsRemoved: [...podsBefore.keys()].filter((address) => !podsAfter.has(address)),
     podsChanged: [...podsAfter.values()].flatMap(({ address, weight }) => {

@@ -17,6 +17,7 @@ import { fillMaglev } from "../table/maglev.ts";
 import { MATCH_NODE_PORT, type MatchEntry, MatchTable } from "../table/match.ts";
 import { POD_ACTIVE, POD_DRAINING, POD_REMOVED, PodTable } from "../table/pod.ts";
 import * as service from "../table/service.ts";
+import { sourcesWords, writeSources } from "../table/sources.ts";
 import type { SteeringKey } from "../xdp/steering_keys.ts";
 import { IdPool } from "./id_pool.ts";
 import { SlotArena } from "./slot_arena.ts";
@@ -51,6 +52,9 @@ export interface ServiceRecord {
   revision: number;
   slotsAt: number;
   slotsLength: number;
+  /** Its piece of prefixes of clients; length 0: none. */
+  sourcesAt: number;
+  sourcesLength: number;
   /** By address, removed ones included. */
   pods: Map<string, PodRecord>;
   keys: SteeringKey[];
@@ -201,6 +205,8 @@ export class ServiceTables {
       revision: -1,
       slotsAt: -1,
       slotsLength: vip.newLen,
+      sourcesAt: 0,
+      sourcesLength: 0,
       pods: new Map(),
       keys,
       matches: matchEntries(vip, id),
@@ -217,6 +223,7 @@ export class ServiceTables {
     this.#services.clear(record.id);
     retired.services.push(record);
     retired.pieces.push({ at: record.slotsAt, length: record.slotsLength });
+    if (record.sourcesLength > 0) retired.pieces.push({ at: record.sourcesAt, length: record.sourcesLength });
   }
 
   /** Follows options that lead packets elsewhere: its node port, its pods' port. True if the match table must follow too. */
@@ -250,15 +257,18 @@ export class ServiceTables {
       this.#pods.set(pod.id, flags, record.id, pod.bytes);
     }
     this.#fill(record, retired);
+    this.#writeSources(record, retired);
     this.#services.set(record.id, {
       flags: service.SERVICE_IN_USE | (vip.srcIpSticky ? service.SERVICE_STICKY : 0) |
-        (vip.masquerade ? service.SERVICE_MASQUERADE : 0) | (isHost(vip) ? service.SERVICE_HOST_VIP : 0),
+        (vip.masquerade ? service.SERVICE_MASQUERADE : 0) |
+        (vip.sources.length > 0 ? service.SERVICE_SOURCES : 0) | (isHost(vip) ? service.SERVICE_HOST_VIP : 0),
       type: TYPES[vip.type],
       targetPort: vip.targetPort ?? 0,
       slotsAt: record.slotsAt,
       slotsMask: record.slotsLength - 1,
       podCount: [...record.pods.values()].filter((pod) => !pod.removed && pod.weight > 0).length,
       nodePort: vip.nodePort ?? 0,
+      sourcesAt: record.sourcesAt,
     });
   }
 
@@ -272,6 +282,19 @@ export class ServiceTables {
     const pod: PodRecord = { id, address, bytes, weight: 0, removed: false, slots: 0, keys };
     record.pods.set(address, pod);
     return pod;
+  }
+
+  /** A new piece for the prefixes of clients; the old one may still be read. */
+  #writeSources(record: ServiceRecord, retired: Retired): void {
+    if (record.sourcesLength > 0) retired.pieces.push({ at: record.sourcesAt, length: record.sourcesLength });
+    const prefixes = record.vip.sources.map((text) => {
+      const prefix = parsePrefix(text)!;
+      return { bytes: prefix.bytes, length: mappedLength(prefix) };
+    });
+    record.sourcesLength = prefixes.length === 0 ? 0 : sourcesWords(prefixes.length);
+    if (record.sourcesLength === 0) return;
+    record.sourcesAt = this.#arena.take(record.sourcesLength);
+    writeSources(this.#arena.piece(record.sourcesAt, record.sourcesLength), prefixes);
   }
 
   /** A new piece of slots; the old one may still be read. */

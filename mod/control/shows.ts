@@ -78,9 +78,8 @@ export function showVips(parts: ShowParts): ShowVip[] {
 }
 
 function vipOf({ vip }: ServiceRecord): ShowVip {
-  const { prefix, protocol, port, targetPort, nodePort, type, newLen, srcIpSticky, masquerade } = vip;
-  const podCount = vip.pods.size;
-  return { prefix, protocol, port, targetPort, nodePort, type, newLen, srcIpSticky, masquerade, podCount };
+  const { pods, revision: _, ...options } = vip;
+  return { ...options, podCount: pods.size };
 }
 
 export function showVipsVerbose(parts: ShowParts): ShowVipVerbose[] {

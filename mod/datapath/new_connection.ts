@@ -18,6 +18,7 @@ import {
   COUNT_SESSION_BUSY,
   COUNT_SESSION_NEW,
   COUNT_SESSION_YIELDED,
+  COUNT_SOURCE_REFUSED,
   COUNT_UNTRACKED,
   POD_BYTES,
   POD_COUNTERS,
@@ -38,12 +39,15 @@ import {
   SERVICE_MASQUERADE,
   SERVICE_NAT46,
   SERVICE_NAT64,
+  SERVICE_SOURCES,
+  SERVICE_SOURCES_AT,
   SERVICE_STICKY,
   SERVICE_STRIDE,
   SERVICE_TARGET_PORT,
   SERVICE_TYPE,
 } from "../table/service.ts";
 import { SESSION_FULL, SESSION_POD, SESSION_SERVICE, type SessionTable } from "../table/session.ts";
+import { admitsSource } from "../table/sources.ts";
 import { IPV4_DST, IPV4_SRC } from "../wire/ipv4.ts";
 import { IPV6_DST, IPV6_SRC } from "../wire/ipv6.ts";
 import { answerEcho4, answerReset4, answerUnreachable4, isAnswerable4 } from "./answer4.ts";
@@ -105,6 +109,7 @@ export function connect4(c: Context): number {
     const verdict = followElsewhere4(c, serviceType(c, service) === SERVICE_NAT46);
     if (verdict !== NOT_ELSEWHERE) return verdict;
   }
+  if (refusesSource(c, service)) return drop(c, COUNT_SOURCE_REFUSED);
   const hash = isSticky(c, service)
     ? sourceHash4(source)
     : flowHash4(c.protocol, source, destination, c.ports);
@@ -148,6 +153,7 @@ export function connect6(c: Context): number {
     const words = followForeignOriginal(c, c.protocol, c.others6);
     if (words !== null) return sendOn6(c, words, c.foundAt);
   }
+  if (refusesSource(c, service)) return drop(c, COUNT_SOURCE_REFUSED);
   const hash = isSticky(c, service) ? sourceHash6(original, 0) : flowHash6(c.protocol, original, 0);
   const pod = pickPod(c.tables.services, c.slots, service, hash);
   if (pod < 0) {
@@ -213,6 +219,13 @@ function leave4(c: Context, destination: number): number {
 function leave6(c: Context): number {
   if (c.inSlot !== 0 || !isInVip6(c, c.original)) return puntUntouched6(c, COUNT_NOT_MINE);
   return c.transport === TRANSPORT_TCP ? answerReset6(c) : answerUnreachable6(c);
+}
+
+/** Whether the service takes clients of certain prefixes only, and that of `c.original` is in none. */
+function refusesSource(c: Context, service: number): boolean {
+  const at = service * SERVICE_STRIDE;
+  return (c.services[at + SERVICE_FLAGS] & SERVICE_SOURCES) !== 0 &&
+    !admitsSource(c.slots, c.services[at + SERVICE_SOURCES_AT], c.original);
 }
 
 function isSticky(c: Context, service: number): boolean {

@@ -42,6 +42,7 @@ export const COUNT_HOST_NOT_MINE = counter(
 );
 export const COUNT_NO_SERVER = counter("event", "ku-match", "no server");
 export const COUNT_MARTIAN = counter("drop", "ku-match", "source address that cannot be answered");
+export const COUNT_SOURCE_REFUSED = counter("drop", "ku-match", "client outside the VIP's source prefixes");
 
 // ku-session: the session tables.
 export const COUNT_SESSION_NEW = counter("event", "ku-session", "session started");

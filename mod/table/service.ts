@@ -12,12 +12,14 @@ export const SERVICE_SLOTS_AT = 3; // offset of the first Maglev slot in the are
 export const SERVICE_SLOTS_MASK = 4; // number of slots - 1
 export const SERVICE_POD_COUNT = 5; // pods that take new flows
 export const SERVICE_NODE_PORT = 6; // 0 = none
+export const SERVICE_SOURCES_AT = 7; // offset of the clients' prefixes in the arena (sources.ts), with SERVICE_SOURCES
 export const SERVICE_STRIDE = 8;
 
 export const SERVICE_IN_USE = 1;
 export const SERVICE_STICKY = 2; // pods chosen by the client's address alone
 export const SERVICE_MASQUERADE = 4; // client's address replaced by the node's
 export const SERVICE_HOST_VIP = 8; // the prefix is one address: echo is answered
+export const SERVICE_SOURCES = 16; // clients in certain prefixes only
 
 export const SERVICE_NAT44 = 0;
 export const SERVICE_NAT66 = 1;
@@ -33,6 +35,7 @@ export interface ServiceRow {
   slotsMask: number;
   podCount: number;
   nodePort: number;
+  sourcesAt: number;
 }
 
 export class ServiceTable {
@@ -64,6 +67,7 @@ export class ServiceTable {
     this.words[at + SERVICE_SLOTS_MASK] = row.slotsMask;
     this.words[at + SERVICE_POD_COUNT] = row.podCount;
     this.words[at + SERVICE_NODE_PORT] = row.nodePort;
+    this.words[at + SERVICE_SOURCES_AT] = row.sourcesAt;
   }
 
   clear(service: number): void {

@@ -15,7 +15,8 @@ import { type MatchEntry, MatchTable } from "../../mod/table/match.ts";
 import { OverflowTable } from "../../mod/table/overflow.ts";
 import { POD_ACTIVE, POD_DRAINING, PodTable } from "../../mod/table/pod.ts";
 import { ROUTE_LOCAL, type RouteEntry, RouteTable } from "../../mod/table/route.ts";
-import { SERVICE_HOST_VIP, SERVICE_IN_USE, ServiceTable } from "../../mod/table/service.ts";
+import { SERVICE_HOST_VIP, SERVICE_IN_USE, SERVICE_SOURCES, ServiceTable } from "../../mod/table/service.ts";
+import { type SourcePrefix, sourcesWords, writeSources } from "../../mod/table/sources.ts";
 import { type SessionMemorySource, SessionTable } from "../../mod/table/session.ts";
 
 /** Bytes of an address in text, 4 or 16. IPv6 may have one "::". */
@@ -74,6 +75,8 @@ export interface ServiceSpec {
   type?: number;
   flags?: number;
   newLen?: number;
+  /** Prefixes that clients must be in. */
+  sources?: string[];
   pods: PodSpec[];
 }
 
@@ -283,7 +286,8 @@ function buildServices(specs: ServiceSpec[]): {
   const podCount = specs.reduce((sum, spec) => sum + spec.pods.length, 0);
   const services = new ServiceTable(new SharedArrayBuffer(ServiceTable.bytesFor(specs.length + 1)));
   const pods = new PodTable(new SharedArrayBuffer(PodTable.bytesFor(podCount + 1)));
-  const slotCount = specs.reduce((sum, spec) => sum + (spec.newLen ?? 64), 0);
+  const wordsOf = ({ sources = [] }: ServiceSpec) => sources.length > 0 ? sourcesWords(sources.length) : 0;
+  const slotCount = specs.reduce((sum, spec) => sum + (spec.newLen ?? 64) + wordsOf(spec), 0);
   const slots = new Uint32Array(new SharedArrayBuffer(4 * Math.max(slotCount, 1)));
   const entries: MatchEntry[] = [];
   let slotsAt = 0;
@@ -302,18 +306,28 @@ function buildServices(specs: ServiceSpec[]): {
     );
     const prefixed = spec.vip.includes("/");
     services.set(serviceId, {
-      flags: SERVICE_IN_USE | (prefixed ? 0 : SERVICE_HOST_VIP) | (spec.flags ?? 0),
+      flags: SERVICE_IN_USE | (prefixed ? 0 : SERVICE_HOST_VIP) | (spec.flags ?? 0) |
+        (spec.sources === undefined ? 0 : SERVICE_SOURCES),
       type: spec.type ?? (spec.vip.includes(":") ? 1 : 0),
       targetPort: spec.targetPort ?? 0,
       slotsAt,
       slotsMask: newLen - 1,
       podCount: live.length,
       nodePort: spec.nodePort ?? 0,
+      sourcesAt: slotsAt + newLen,
     });
     slotsAt += newLen;
+    writeSources(slots.subarray(slotsAt, slotsAt + wordsOf(spec)), (spec.sources ?? []).map(prefixOf));
+    slotsAt += wordsOf(spec);
     entries.push(...matchEntries(spec, serviceId));
   });
   return { match: MatchTable.build(entries), services, pods, slots };
+}
+
+function prefixOf(text: string): SourcePrefix {
+  const [address, length] = text.split("/");
+  const bits = 8 * addressBytes(address).length;
+  return { bytes: mappedBytes(address), length: 128 - bits + Number(length ?? bits) };
 }
 
 function matchEntries(spec: ServiceSpec, serviceId: number): MatchEntry[] {

@@ -47,7 +47,7 @@ Deno.test("ku show vip", () => {
   assertEquals(
     formatVips(VIPS),
     golden(`
- ip4-nat44 [0] 10.96.0.1/32 protocol:tcp port:80 target_port:8080 node_port:30080 src_ip_sticky new_size:1024 #pod:3
+ ip4-nat44 [0] 10.96.0.1/32 protocol:tcp port:80 target_port:8080 node_port:30080 src_ip_sticky:10800 source:10.0.0.0/8 source:192.0.2.0/24 service:default/web:http new_size:1024 #pod:3
  ip6-nat66 [1] 2003::/16 masquerade new_size:2048 #pod:0
 `),
   );
@@ -61,7 +61,7 @@ Deno.test("ku show vip verbose", () => {
   assertEquals(
     formatVipsVerbose(VIPS),
     golden(`
- ip4-nat44 [0] 10.96.0.1/32 protocol:tcp port:80 target_port:8080 node_port:30080 src_ip_sticky
+ ip4-nat44 [0] 10.96.0.1/32 protocol:tcp port:80 target_port:8080 node_port:30080 src_ip_sticky:10800 source:10.0.0.0/8 source:192.0.2.0/24 service:default/web:http
   new_size:1024
   counters:
     packet from existing sessions: 1234

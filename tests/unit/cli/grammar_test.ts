@@ -71,6 +71,20 @@ const COMMANDS: readonly [string, Command | Query][] = [
     },
   ],
   [
+    "vip src_ip_sticky 600 10.0.0.1 source 192.0.2.0/24 port 80 source 198.51.100.7",
+    {
+      method: "vip",
+      params: {
+        prefix: "10.0.0.1",
+        port: 80,
+        srcIpSticky: true,
+        stickyTimeout: 600,
+        sources: ["192.0.2.0/24", "198.51.100.7"],
+      },
+    },
+  ],
+  ["vip src_ip_sticky 10.0.0.1", { method: "vip", params: { prefix: "10.0.0.1", srcIpSticky: true } }],
+  [
     "vip masquerade new_len 64 port 80 10.0.0.1 protocol sctp",
     {
       method: "vip",

@@ -56,7 +56,10 @@ export const VIPS: ShowVipVerbose[] = [
     type: "nat44",
     newLen: 1024,
     srcIpSticky: true,
+    stickyTimeout: 10_800,
     masquerade: false,
+    sources: ["10.0.0.0/8", "192.0.2.0/24"],
+    service: "default/web:http",
     podCount: 3,
     counters: {
       nextPacket: 1234,
@@ -83,7 +86,10 @@ export const VIPS: ShowVipVerbose[] = [
     type: "nat66",
     newLen: 2048,
     srcIpSticky: false,
+    stickyTimeout: null,
     masquerade: true,
+    sources: [],
+    service: null,
     podCount: 0,
     counters: {
       nextPacket: 0,

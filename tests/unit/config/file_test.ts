@@ -120,6 +120,18 @@ const WRONG: readonly [string, RegExp][] = [
   ["vips: [{prefix: 10.0.0.1, pods: [5]}]", /vips\[0\]\.pods\[0\] : 5, give a map/],
   ["vips: [{prefix: 10.0.0.1, pods: [{address: 10.0.0.2, name: x}]}]", /pods\[0\]\.name : unknown key, /],
   ["vips: {prefix: 10.0.0.1}", /^ku\.yaml:\d+:\d+: vips : a map, give a list/],
+  ["vips: [{prefix: 10.0.0.1, stickyTimeout: 60}]", /vips\[0\]\.stickyTimeout : 60, give srcIpSticky too/],
+  ["vips: [{prefix: 10.0.0.1, srcIpSticky: true, stickyTimeout: 0}]", /vips\[0\]\.stickyTimeout : 0, /],
+  [
+    "vips: [{prefix: 10.0.0.1, sources: [10.1.0.0/8]}]",
+    /vips\[0\]\.sources : 10\.1\.0\.0\/8, has host bits set: write 10\.0\.0\.0\/8/,
+  ],
+  [
+    "vips: [{prefix: 10.0.0.1, sources: ['fd00::/8']}]",
+    /vips\[0\]\.sources : fd00::\/8, give an IPv4 address or prefix/,
+  ],
+  ["vips: [{prefix: 10.0.0.1, sources: [5]}]", /vips\[0\]\.sources\[0\] : 5, give a text/],
+  ["vips: [{prefix: 10.0.0.1, service: web}]", /vips\[0\]\.service : web, give namespace\/name:port/],
   ["vips: [10.0.0.1]", /vips\[0\] : "10\.0\.0\.1", give a map/],
   ["conf: {buckets: 1000}", /^ku\.yaml:\d+:\d+: conf\.buckets : 1000, give a power of two/],
   ["conf: {tcpTimeout: 0}", /^ku\.yaml:\d+:\d+: conf\.tcpTimeout : 0, /],

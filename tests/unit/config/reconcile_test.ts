@@ -4,7 +4,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { documentOf } from "../../../mod/config/document.ts";
 import { stateOf } from "../../../mod/config/file.ts";
 import { type Change, ConfigError, vipKeyText } from "../../../mod/config/model.ts";
-import { reconcile } from "../../../mod/config/reconcile.ts";
+import { reconcile, reconcileImport } from "../../../mod/config/reconcile.ts";
 import type { ConfigState } from "../../../mod/config/state.ts";
 import { type Retired, ServiceTables } from "../../../mod/control/service_tables.ts";
 import { MatchTable } from "../../../mod/table/match.ts";
@@ -49,6 +49,11 @@ function randomDocument(random: Random): Record<string, unknown> {
       ...(random.oneIn(3) ? { newLen: random.pick([16, 64]) } : { newLen: 32 }),
       ...(random.oneIn(4) ? { srcIpSticky: true } : {}),
       ...(random.oneIn(4) ? { masquerade: true } : {}),
+      ...(random.oneIn(6) ? { srcIpSticky: true, stickyTimeout: random.pick([60, 10_800]) } : {}),
+      ...(random.oneIn(4)
+        ? { sources: prefix.includes(":") ? ["fd00::/8"] : ["192.0.2.1", "10.0.0.0/8"] }
+        : {}),
+      ...(random.oneIn(6) ? { service: random.pick(["default/web:http", "default/dns:53"]) } : {}),
       pods,
     });
     nodePorts.add(nodePort);
@@ -232,4 +237,41 @@ Deno.test("what is the same keeps its revision; prune false keeps what is not na
   );
   assertEquals(error.message.split(" : ")[0], "vips[0].nodePort");
   assertEquals(plain(a), plain(stateOf(documentOf(a))), "the present state stays as it is");
+});
+
+Deno.test("an import replaces what the last one brought, and leaves the rest", () => {
+  const service = "default/web:http";
+  const own = [{ prefix: "10.0.0.1", port: 80, nodePort: 30000, pods: ["10.1.0.1"] }, {
+    prefix: "10.9.0.0/16",
+  }];
+  const start = stateOf({ conf: { timeout: 60 }, interfaces: [{ name: "eth0" }], vips: own });
+  const first = reconcileImport(start, {
+    vips: [
+      { prefix: "10.0.0.1", port: 80, service, pods: ["10.1.0.9"] },
+      { prefix: "10.0.0.2", port: 80, service, pods: ["10.1.0.2"] },
+      { prefix: "10.0.0.3", port: 80, service, nodePort: 30000 },
+    ],
+  });
+  assertEquals(first.left.map(({ what, why }) => `${what} ${why}`), [
+    "VIP 10.0.0.1/32 any 80 is configured otherwise and stays as it is",
+    "node port 30000 of VIP 10.0.0.3/32 any 80 is taken by VIP 10.0.0.1/32 any 80",
+  ]);
+  assertEquals([...first.next.vips.keys()], [
+    ...start.vips.keys(),
+    "10.0.0.2/32 any 80",
+    "10.0.0.3/32 any 80",
+  ]);
+  assertEquals([first.next.conf.timeout, [...first.next.interfaces.keys()]], [60, ["eth0"]]);
+  assertEquals([...first.next.vips.get("10.0.0.1/32 any 80")!.pods.keys()], ["10.1.0.1"]);
+  const again = reconcileImport(first.next, {
+    vips: [{ prefix: "10.0.0.2", port: 80, service, pods: ["10.1.0.3"] }],
+  });
+  assertEquals(again.changes.map(({ kind }) => kind), ["podRemoved", "podAdded", "vipRemoved"]);
+  const none = reconcileImport(again.next, { vips: [] });
+  assertEquals(plain(none.next), plain(start));
+  assertThrows(
+    () => reconcileImport(start, { vips: [{ prefix: "10.0.0.2", port: 80 }] }),
+    ConfigError,
+    "vips[0].service : missing",
+  );
 });

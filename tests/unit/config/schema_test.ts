@@ -67,6 +67,8 @@ const VIP_VALUES: Record<string, readonly unknown[]> = {
   newLen: [2, 1024, 1 << 20, 1, 3, 1000, 1 << 21, "1024", null, 0],
   srcIpSticky: [true, false, "true", 1, null],
   masquerade: [true, false, 0, null],
+  sources: [[], ["10.0.0.0/8", "192.0.2.1"], ["0.0.0.0/0"], ["10.0.0.0/33"], [5], "10.0.0.0/8", null, {}],
+  service: ["default/web:http", "a/b:", null, "web", 5, "a b/c:d", "/:"],
   pods: [
     [],
     null,
@@ -137,6 +139,12 @@ function agree(document: unknown): void {
   const schema = validate(document);
   assertEquals(schema, parserTakes(document), verdict(document));
 }
+
+Deno.test("schema and parser agree on a sticky VIP's timeout", () => {
+  for (const stickyTimeout of [1, 10_800, 0, -1, 1.5, "60", null, 31_536_001]) {
+    agree({ vips: [{ prefix: "10.0.0.1", srcIpSticky: true, stickyTimeout }] });
+  }
+});
 
 Deno.test("what the schema refuses, the parser refuses: random documents", () => {
   const random = new Random(20261128);
