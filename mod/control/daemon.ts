@@ -274,6 +274,7 @@ class Daemon {
         overflow: sessions.overflowBuffers,
         mailboxes: sessions.mailboxes,
         wakeFds,
+        affinity: sessions.affinity,
         filter: sessions.filter,
         counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS).buffer,
       };

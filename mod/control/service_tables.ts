@@ -267,7 +267,7 @@ export class ServiceTables {
       slotsAt: record.slotsAt,
       slotsMask: record.slotsLength - 1,
       podCount: [...record.pods.values()].filter((pod) => !pod.removed && pod.weight > 0).length,
-      nodePort: vip.nodePort ?? 0,
+      stickySeconds: vip.stickyTimeout ?? 0,
       sourcesAt: record.sourcesAt,
     });
   }

@@ -8,6 +8,7 @@
 
 import { addressOf, allocateShared, lineOffsetOf, type Mapping } from "../../ffi/memory.ts";
 import type { Conf } from "../config/model.ts";
+import { AffinityTable } from "../table/affinity.ts";
 import { SessionFilter } from "../table/filter.ts";
 import { Mailbox } from "../table/mailbox.ts";
 import { OverflowTable } from "../table/overflow.ts";
@@ -16,6 +17,8 @@ import type { FilterMemory, SessionBuffers } from "../worker/messages.ts";
 
 /** Untracked flows remembered by a worker and address width; 72 and 120 bytes each. */
 const OVERFLOW_PLACES = 8192;
+/** Clients with a pod of their own that a worker remembers, 32 bytes each; the one away longest of four makes room. */
+const AFFINITY_NOTES = 16_384;
 /** RFC 5382 REQ-5: a connection that is not yet, or no longer, established is kept for four minutes. */
 const TCP_TRANSITORY_SECONDS = 240;
 const SEED_WORDS = 8;
@@ -29,6 +32,8 @@ export class SessionMemory {
   readonly overflow6: OverflowTable[];
   /** `mailboxes[from][to]`; from a worker to itself there is one that nobody uses, of the least size. */
   readonly mailboxes: SharedArrayBuffer[][];
+  /** Clients' pods where affinity has an end, by worker. */
+  readonly affinity: SharedArrayBuffer[];
   readonly filter: FilterMemory;
 
   /** `filter`: the steering programs' memory of expected answers, unused so far. */
@@ -45,6 +50,7 @@ export class SessionMemory {
     this.mailboxes = workers.map((from) =>
       workers.map((to) => Mailbox.create(from === to ? 1 : undefined).buffer)
     );
+    this.affinity = Array.from({ length: workerCount }, () => AffinityTable.create(AFFINITY_NOTES).buffer);
     this.setTimeouts(conf);
   }
 
@@ -91,7 +97,7 @@ export class SessionMemory {
 
   get bytes(): number {
     const tables = [...this.four, ...this.six, ...this.overflow4, ...this.overflow6];
-    const buffers = [...tables.map((table) => table.buffer), ...this.mailboxes.flat()];
+    const buffers = [...tables.map((table) => table.buffer), ...this.mailboxes.flat(), ...this.affinity];
     return buffers.reduce((sum, buffer) => sum + buffer.byteLength, this.filter.lengthBytes);
   }
 

@@ -39,6 +39,7 @@ export interface WorkerStart {
   mailboxes: SharedArrayBuffer[][];
   /** An eventfd for each worker. They may write to each other's as long as any of them runs. */
   wakeFds: number[];
+  affinity: SharedArrayBuffer[];
   filter: FilterMemory;
   counters: SharedArrayBuffer;
 }

@@ -16,6 +16,7 @@ import type { InterfaceTable } from "../table/interface.ts";
 import type { Mailbox } from "../table/mailbox.ts";
 import type { MatchTable } from "../table/match.ts";
 import type { OffloadTable } from "../table/offload.ts";
+import type { AffinityTable } from "../table/affinity.ts";
 import type { OverflowTable } from "../table/overflow.ts";
 import type { PodTable } from "../table/pod.ts";
 import type { RouteTable } from "../table/route.ts";
@@ -77,6 +78,9 @@ export interface ProcessorOptions extends SessionViews {
   /** Views of the other workers' ones, for reading. */
   readonly othersOverflow4?: readonly OverflowTable[];
   readonly othersOverflow6?: readonly OverflowTable[];
+  /** Clients' pods where affinity has an end; without it such affinity is by the client's hash alone. */
+  readonly affinity?: AffinityTable;
+  readonly othersAffinity?: readonly AffinityTable[];
   /** Sessions that the kernel repeats; without it every packet of theirs comes to the worker. */
   readonly offload?: OffloadTable;
   /** Other workers' reports about this one's sessions. */
@@ -132,6 +136,8 @@ export class Context {
   readonly overflow6: OverflowTable | null;
   readonly othersOverflow4: readonly OverflowTable[];
   readonly othersOverflow6: readonly OverflowTable[];
+  readonly affinity: AffinityTable | null;
+  readonly othersAffinity: readonly AffinityTable[];
   readonly fragments: FragmentTable;
   readonly offload: OffloadTable | null;
   readonly workerIndex: number;
@@ -249,6 +255,8 @@ export class Context {
     this.overflow6 = options.overflow6 ?? null;
     this.othersOverflow4 = options.othersOverflow4 ?? [];
     this.othersOverflow6 = options.othersOverflow6 ?? [];
+    this.affinity = options.affinity ?? null;
+    this.othersAffinity = options.othersAffinity ?? [];
     this.fragments = options.fragments ??
       new FragmentTable(FRAGMENT_PLACES, crypto.getRandomValues(new Uint32Array(4)));
     this.offload = options.offload ?? null;

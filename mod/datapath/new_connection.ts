@@ -32,7 +32,7 @@ import {
 } from "../metrics/counters.ts";
 import { flowHash4, flowHash6, sourceHash4, sourceHash6 } from "../table/hash.ts";
 import type { OverflowTable } from "../table/overflow.ts";
-import { POD_ADDRESS, POD_STRIDE } from "../table/pod.ts";
+import { POD_ACTIVE, POD_ADDRESS, POD_FLAGS, POD_SERVICE, POD_STRIDE } from "../table/pod.ts";
 import {
   pickPod,
   SERVICE_FLAGS,
@@ -42,6 +42,7 @@ import {
   SERVICE_SOURCES,
   SERVICE_SOURCES_AT,
   SERVICE_STICKY,
+  SERVICE_STICKY_SECONDS,
   SERVICE_STRIDE,
   SERVICE_TARGET_PORT,
   SERVICE_TYPE,
@@ -113,7 +114,7 @@ export function connect4(c: Context): number {
   const hash = isSticky(c, service)
     ? sourceHash4(source)
     : flowHash4(c.protocol, source, destination, c.ports);
-  const pod = pickPod(c.tables.services, c.slots, service, hash);
+  const pod = choosePod(c, service, hash);
   if (pod < 0) {
     countNoServer(c, service);
     return c.transport === TRANSPORT_TCP ? answerReset4(c) : answerUnreachable4(c);
@@ -155,7 +156,7 @@ export function connect6(c: Context): number {
   }
   if (refusesSource(c, service)) return drop(c, COUNT_SOURCE_REFUSED);
   const hash = isSticky(c, service) ? sourceHash6(original, 0) : flowHash6(c.protocol, original, 0);
-  const pod = pickPod(c.tables.services, c.slots, service, hash);
+  const pod = choosePod(c, service, hash);
   if (pod < 0) {
     countNoServer(c, service);
     return c.transport === TRANSPORT_TCP ? answerReset6(c) : answerUnreachable6(c);
@@ -226,6 +227,27 @@ function refusesSource(c: Context, service: number): boolean {
   const at = service * SERVICE_STRIDE;
   return (c.services[at + SERVICE_FLAGS] & SERVICE_SOURCES) !== 0 &&
     !admitsSource(c.slots, c.services[at + SERVICE_SOURCES_AT], c.original);
+}
+
+/** The pod of a new flow, -1 for none: by its hash, or the one that its client has been given before and whose time is not over. */
+function choosePod(c: Context, service: number, hash: number): number {
+  const own = c.affinity;
+  const seconds = c.services[service * SERVICE_STRIDE + SERVICE_STICKY_SECONDS];
+  if (seconds === 0 || own === null) return pickPod(c.tables.services, c.slots, service, hash);
+  let pod = own.find(service, c.original, c.now, seconds);
+  for (let i = 0; pod < 0 && i < c.othersAffinity.length; i++) {
+    pod = c.othersAffinity[i].find(service, c.original, c.now, seconds);
+  }
+  if (pod < 0 || !takesNew(c, service, pod)) pod = pickPod(c.tables.services, c.slots, service, hash);
+  if (pod >= 0) own.note(service, c.original, pod, c.now);
+  return pod;
+}
+
+/** Whether `pod` is one of the service's that get new flows: a note may be older than the tables. */
+function takesNew(c: Context, service: number, pod: number): boolean {
+  const row = pod * POD_STRIDE;
+  return row < c.pods.length && c.pods[row + POD_SERVICE] === service &&
+    (c.pods[row + POD_FLAGS] & POD_ACTIVE) !== 0;
 }
 
 function isSticky(c: Context, service: number): boolean {

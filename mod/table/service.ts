@@ -11,7 +11,7 @@ export const SERVICE_TARGET_PORT = 2; // 0 = the port is kept
 export const SERVICE_SLOTS_AT = 3; // offset of the first Maglev slot in the arena
 export const SERVICE_SLOTS_MASK = 4; // number of slots - 1
 export const SERVICE_POD_COUNT = 5; // pods that take new flows
-export const SERVICE_NODE_PORT = 6; // 0 = none
+export const SERVICE_STICKY_SECONDS = 6; // how long a client stays on its pod, with SERVICE_STICKY; 0 = no end
 export const SERVICE_SOURCES_AT = 7; // offset of the clients' prefixes in the arena (sources.ts), with SERVICE_SOURCES
 export const SERVICE_STRIDE = 8;
 
@@ -34,7 +34,7 @@ export interface ServiceRow {
   slotsAt: number;
   slotsMask: number;
   podCount: number;
-  nodePort: number;
+  stickySeconds: number;
   sourcesAt: number;
 }
 
@@ -66,7 +66,7 @@ export class ServiceTable {
     this.words[at + SERVICE_SLOTS_AT] = row.slotsAt;
     this.words[at + SERVICE_SLOTS_MASK] = row.slotsMask;
     this.words[at + SERVICE_POD_COUNT] = row.podCount;
-    this.words[at + SERVICE_NODE_PORT] = row.nodePort;
+    this.words[at + SERVICE_STICKY_SECONDS] = row.stickySeconds;
     this.words[at + SERVICE_SOURCES_AT] = row.sourcesAt;
   }
 

@@ -42,6 +42,8 @@ export interface StartRequest {
   mailboxes: SharedArrayBuffer[][];
   /** The wakeFd of every worker, by worker index. */
   wakeFds: number[];
+  /** Clients' pods of every worker, by worker index. */
+  affinity: SharedArrayBuffer[];
   filter: FilterMemory;
   counters: SharedArrayBuffer;
 }

@@ -9,6 +9,7 @@ import { pointerTo, viewOf } from "../../ffi/memory.ts";
 import { Counters } from "../metrics/counters.ts";
 import { Processor, type SessionViews, type Tables } from "../datapath/processor.ts";
 import { SessionFilter } from "../table/filter.ts";
+import { AffinityTable } from "../table/affinity.ts";
 import { Mailbox } from "../table/mailbox.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
@@ -90,6 +91,8 @@ export class WorkerState {
       othersOverflow4: overflows(start.overflow.four),
       othersOverflow6: overflows(start.overflow.six),
       inboxes: others(start.mailboxes.map((to) => to[this.#index])).map((buffer) => new Mailbox(buffer)),
+      affinity: new AffinityTable(start.affinity[this.#index]),
+      othersAffinity: others(start.affinity).map((buffer) => new AffinityTable(buffer)),
       workerIndex: this.#index,
       workerCount: start.sessions.four.length,
     });

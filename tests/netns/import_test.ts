@@ -160,6 +160,8 @@ Deno.test("Services and EndpointSlices become VIPs, and a new import replaces th
       const { text: said } = await load(daemon, services(ground, [1]));
       assertMatch(said, /vip 10\.96\.0\.20\/32 tcp 80 changed: -10\.2\.1\.2, -10\.2\.3\.2\n/);
       assertEquals(await ask(WEB), "pod2");
+      assertEquals((await load(daemon, services(ground, [0, 1, 2]))).code, 0);
+      for (let n = 0; n < 6; n++) assertEquals(await ask(WEB), "pod2", "the client stays for three hours");
     },
   );
   await t.step("a VIP of one's own goes before a Service's, and that is said", async () => {

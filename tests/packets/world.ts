@@ -6,6 +6,7 @@
 import { Processor, type Tables } from "../../mod/datapath/processor.ts";
 import { Counters, NODE_COUNTERS, SERVICE_COUNTERS } from "../../mod/metrics/counters.ts";
 import { FRAGMENT_PLACES, FragmentTable } from "../../mod/table/fragment.ts";
+import { AffinityTable } from "../../mod/table/affinity.ts";
 import { AdjacencyTable } from "../../mod/table/adjacency.ts";
 import { IF_PRESENT, InterfaceTable } from "../../mod/table/interface.ts";
 import { Mailbox } from "../../mod/table/mailbox.ts";
@@ -75,6 +76,7 @@ export interface ServiceSpec {
   type?: number;
   flags?: number;
   newLen?: number;
+  stickySeconds?: number;
   /** Prefixes that clients must be in. */
   sources?: string[];
   pods: PodSpec[];
@@ -112,13 +114,18 @@ export class World {
   readonly sessions6: SessionTable;
   readonly overflow4 = OverflowTable.create(256, 1, SEED);
   readonly overflow6 = OverflowTable.create(256, 4, SEED);
+  readonly affinity = AffinityTable.create(1024);
   readonly processor: Processor;
   generation = 0;
   /** The tables that run. */
   tables!: Tables;
 
-  /** `offload`, for a kernel or a test that looks at what is repeated, and the counters it adds to. */
-  constructor(spec: WorldSpec, offload: ((counters: Counters) => OffloadTable) | null = null) {
+  /** `offload`, for a kernel or a test that looks at what is repeated, and the counters it adds to; `othersAffinity`, of other workers. */
+  constructor(
+    spec: WorldSpec,
+    offload: ((counters: Counters) => OffloadTable) | null = null,
+    othersAffinity: readonly AffinityTable[] = [],
+  ) {
     this.spec = spec;
     this.memory = new Uint8Array(FRAME_BYTES * (spec.frames ?? 4));
     this.view = new DataView(this.memory.buffer);
@@ -145,6 +152,8 @@ export class World {
       workerIndex: spec.workerIndex,
       workerCount: spec.workerCount,
       inboxes: spec.inboxes,
+      affinity: this.affinity,
+      othersAffinity,
     });
     this.processor.now = 1000;
     this.publish();
@@ -313,7 +322,7 @@ function buildServices(specs: ServiceSpec[]): {
       slotsAt,
       slotsMask: newLen - 1,
       podCount: live.length,
-      nodePort: spec.nodePort ?? 0,
+      stickySeconds: spec.stickySeconds ?? 0,
       sourcesAt: slotsAt + newLen,
     });
     slotsAt += newLen;

@@ -12,7 +12,7 @@ import { PodTable } from "../../../mod/table/pod.ts";
 import {
   pickPod,
   SERVICE_FLAGS,
-  SERVICE_NODE_PORT,
+  SERVICE_STICKY_SECONDS,
   SERVICE_TARGET_PORT,
   ServiceTable,
 } from "../../../mod/table/service.ts";
@@ -143,7 +143,7 @@ class Tables {
             const pod = pickPod(rows, arena, service, hash);
             return pod < 0 ? null : podRows.address4(pod);
           });
-          const columns = [SERVICE_FLAGS, SERVICE_TARGET_PORT, SERVICE_NODE_PORT].map((column) =>
+          const columns = [SERVICE_FLAGS, SERVICE_TARGET_PORT, SERVICE_STICKY_SECONDS].map((column) =>
             rows.get(service, column)
           );
           seen[`${address} ${protocol} ${port}`] = [columns, picked];

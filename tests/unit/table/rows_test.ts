@@ -27,7 +27,7 @@ Deno.test("ServiceTable: a row is set, read by column and cleared, without touch
     slotsMask: 1023,
     podCount: 5,
     sourcesAt: 9,
-    nodePort: 30080,
+    stickySeconds: 30080,
   };
   const [first, last] = changedRange(table.words, () => table.set(2, row));
   assertEquals([first >= 2 * service.SERVICE_STRIDE, last < 3 * service.SERVICE_STRIDE], [true, true]);
@@ -38,7 +38,7 @@ Deno.test("ServiceTable: a row is set, read by column and cleared, without touch
     service.SERVICE_SLOTS_AT,
     service.SERVICE_SLOTS_MASK,
     service.SERVICE_POD_COUNT,
-    service.SERVICE_NODE_PORT,
+    service.SERVICE_STICKY_SECONDS,
     service.SERVICE_SOURCES_AT,
   ];
   assertEquals(columns.map((column) => table.get(2, column)), [3, 2, 8080, 2048, 1023, 5, 30080, 9]);
@@ -49,7 +49,7 @@ Deno.test("ServiceTable: a row is set, read by column and cleared, without touch
 
 Deno.test("pickPod: reads the slot of the service's own part of the arena; an empty one is -1", () => {
   const table = new service.ServiceTable(new SharedArrayBuffer(service.ServiceTable.bytesFor(2)));
-  const row = { flags: 1, type: 0, targetPort: 0, podCount: 2, nodePort: 0, sourcesAt: 0, slotsMask: 3 };
+  const row = { flags: 1, type: 0, targetPort: 0, podCount: 2, stickySeconds: 0, sourcesAt: 0, slotsMask: 3 };
   table.set(0, { ...row, slotsAt: 0 });
   table.set(1, { ...row, slotsAt: 4 });
   const slots = Uint32Array.of(10, 11, 12, 13, 20, 21, 22, MAGLEV_EMPTY);
