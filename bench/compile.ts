@@ -17,6 +17,17 @@ export function program(name: string): string {
   return `${FOLDER}/${name}`;
 }
 
+/** The shared library of bench/c/<name>.c. */
+export function library(name: string): string {
+  return `${FOLDER}/${name}.so`;
+}
+
+/** Throws StepError. As for this very processor, since V8 too uses all that it finds in it. */
+export async function compileDatapath(): Promise<void> {
+  const flags = ["-O2", "-march=native", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"];
+  await compile(`${ROOT}/bench/c/datapath.c`, library("datapath"), flags, []);
+}
+
 /** Throws StepError. */
 export async function compileTraffic(): Promise<void> {
   const bpf = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-target", "bpf"];

@@ -1,11 +1,12 @@
-/** Service match: build, find and miss with 1 … 10,000 services. `deno run bench/match_bench.ts [--quick]` */
+/** Service match: build, find and miss with 1 … 10,000 services; routes. `deno bench -A bench/match_bench.ts` */
 
 import { type MatchEntry, MatchTable } from "../mod/table/match.ts";
 import { RouteTable } from "../mod/table/route.ts";
-import { measure, Random } from "./harness.ts";
+import { Random } from "../tests/packets/random.ts";
+import { bench, QUICK } from "./micro/case.ts";
 
 const TCP = 6;
-const LOOKUPS = 4096;
+const LOOKUPS = 16_384;
 
 function makeEntries(random: Random, count: number): MatchEntry[] {
   return Array.from({ length: count }, (_, serviceId) => {
@@ -30,17 +31,19 @@ function lookAll(table: RouteTable, addresses: Int32Array): number {
   return sum;
 }
 
-function benchMatch(count: number): void {
+function benchMatch(services: number): void {
   const random = new Random(5);
-  const entries = makeEntries(random, count);
+  const entries = makeEntries(random, services);
   const table = MatchTable.build(entries);
-  const wanted = Array.from({ length: LOOKUPS }, () => entries[random.below(count)]);
+  const wanted = Array.from({ length: LOOKUPS }, () => entries[random.below(services)]);
   const addresses = Int32Array.from(wanted, addressOf);
   const ports = Int32Array.from(wanted, ({ port }) => port);
   const others = Int32Array.from({ length: LOOKUPS }, () => 0x0af40000 + random.below(65536));
-  if (count > 1) measure(`match build, ${count} services`, 1, () => MatchTable.build(entries).words[1]);
-  measure(`match find, ${count} services`, LOOKUPS, () => findAll(table, addresses, ports));
-  measure(`match miss, ${count} services`, LOOKUPS, () => findAll(table, others, ports));
+  if (services > 1) {
+    bench("match build", { services }, 1, () => ({ run: () => MatchTable.build(entries).words[1] }), 10);
+  }
+  bench("match find", { services }, LOOKUPS, () => ({ run: () => findAll(table, addresses, ports) }));
+  bench("match miss", { services }, LOOKUPS, () => ({ run: () => findAll(table, others, ports) }));
 }
 
 function benchRoute(count: number): void {
@@ -53,9 +56,10 @@ function benchRoute(count: number): void {
   routes.push({ address: new Uint8Array(4), prefixLength: 0, adjacency: count });
   const table = RouteTable.build(routes, []);
   const addresses = Int32Array.from({ length: LOOKUPS }, () => 0x0af40000 + random.below(65536));
-  measure(`route build, ${count} routes`, 1, () => RouteTable.build(routes, []).words[256]);
-  measure(`route lookup, ${count} routes`, LOOKUPS, () => lookAll(table, addresses));
+  const params = { routes: count };
+  bench("route build", params, 1, () => ({ run: () => RouteTable.build(routes, []).words[256] }), 10);
+  bench("route lookup", params, LOOKUPS, () => ({ run: () => lookAll(table, addresses) }));
 }
 
-for (const count of Deno.args.includes("--quick") ? [1, 10_000] : [1, 100, 1000, 10_000]) benchMatch(count);
+for (const services of QUICK ? [1, 10_000] : [1, 100, 1000, 10_000]) benchMatch(services);
 benchRoute(1000);

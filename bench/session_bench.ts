@@ -1,12 +1,13 @@
 /**
- * Session table: find (hit in either direction, miss) and insert into an empty table, at several sizes. Prints ns an operation and a hash of the
- * results; fixed seed.
+ * Session table: find (hit in either direction, miss) and insert into an empty table, at several sizes. Fixed seed.
  *
- *   deno run bench/session_bench.ts [--quick]
+ *   deno bench -A bench/session_bench.ts
  */
 
+import { allocateShared, lineOffsetOf } from "../ffi/memory.ts";
 import { SessionTable } from "../mod/table/session.ts";
-import { measure, Random } from "./harness.ts";
+import { Random } from "../tests/packets/random.ts";
+import { bench, Kept, QUICK } from "./micro/case.ts";
 
 const SEED = Uint32Array.of(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344);
 const PROTOCOL = 17;
@@ -84,30 +85,49 @@ function findRepliesAll6(table: SessionTable, flows: Int32Array): number {
   return sum;
 }
 
-function benchWidth(addressWords: 1 | 4, sessions: number): void {
-  const name = `${addressWords === 1 ? "v4" : "v6"} ${sessions} sessions`;
-  const { original, reply } = makeFlows(sessions, addressWords);
-  const buckets = Math.max(256, sessions / 2); // half full: next to nothing is refused
-  const power = 2 ** Math.ceil(Math.log2(buckets));
-  const table = SessionTable.create(power, addressWords, SEED);
-  const findOriginals = addressWords === 1 ? findAll4 : findAll6;
-  const findReplies = addressWords === 1 ? findRepliesAll4 : findRepliesAll6;
-  const empty = SessionTable.create(power, addressWords, SEED);
-  measure(`session insert, ${name}`, sessions, () => {
-    empty.clear();
-    return insertAll(empty, original, reply);
-  });
-  insertAll(table, original, reply);
-  measure(`session hit original, ${name}`, sessions, () => findOriginals(table, original));
-  measure(`session hit reply, ${name}`, sessions, () => findReplies(table, reply));
-  measure(`session miss original, ${name}`, sessions, () => findOriginals(table, reply));
-  measure(`session miss reply, ${name}`, sessions, () => findReplies(table, original));
+interface Filled {
+  table: SessionTable;
+  original: Int32Array;
+  reply: Int32Array;
 }
 
-if (import.meta.main) {
-  const sizes = Deno.args.includes("--quick") ? [1000, 65536] : [1000, 65536, 1 << 20];
-  for (const sessions of sizes) {
-    benchWidth(1, sessions);
-    benchWidth(4, sessions);
-  }
+const kept = new Kept<Filled>();
+
+/** A table half full of the flows. */
+function filled(addressWords: 1 | 4, sessions: number, fill: boolean): Filled {
+  return kept.get(`${addressWords} ${sessions} ${fill}`, () => {
+    const buckets = 2 ** Math.ceil(Math.log2(Math.max(256, sessions / 2))); // half full: next to nothing is refused
+    const table = SessionTable.create(buckets, addressWords, SEED, {
+      allocate: allocateShared,
+      lineOffsetOf,
+    });
+    const flows = makeFlows(sessions, addressWords);
+    if (fill) insertAll(table, flows.original, flows.reply);
+    return { table, ...flows };
+  });
+}
+
+function benchWidth(addressWords: 1 | 4, sessions: number): void {
+  const params = { family: addressWords === 1 ? "IPv4" : "IPv6", sessions };
+  const n = sessions > 100_000 ? 3 : 40;
+  const findOriginals = addressWords === 1 ? findAll4 : findAll6;
+  const findReplies = addressWords === 1 ? findRepliesAll4 : findRepliesAll6;
+  bench("session insert", params, sessions, () => {
+    const { table, original, reply } = filled(addressWords, sessions, false);
+    return { before: () => table.clear(), run: () => insertAll(table, original, reply) };
+  }, n);
+  const look = (name: string, run: (all: Filled) => number) =>
+    bench(name, params, sessions, () => {
+      const all = filled(addressWords, sessions, true);
+      return { run: () => run(all) };
+    }, n);
+  look("session hit, original", ({ table, original }) => findOriginals(table, original));
+  look("session hit, reply", ({ table, reply }) => findReplies(table, reply));
+  look("session miss, original", ({ table, reply }) => findOriginals(table, reply));
+  look("session miss, reply", ({ table, original }) => findReplies(table, original));
+}
+
+for (const sessions of QUICK ? [1000] : [1000, 65_536, 1 << 20]) {
+  benchWidth(1, sessions);
+  benchWidth(4, sessions);
 }

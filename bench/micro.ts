@@ -1,0 +1,74 @@
+/**
+ * The micro benches: every bench/*_bench.ts by Deno's own bench, a process each, so that none finds the compiler's work of another, and
+ * all of that several times, so that the figures have a median and a spread over processes; then two workers beside one.
+ *
+ *     deno run -A bench/micro.ts [--quick] [--only datapath,session,…] [--out records.jsonl]
+ *
+ * A process's figure is the 75th percentile of its runs: of what Deno's bench gives, the nearest above the median, and unlike the mean it
+ * is not moved by the few runs that an interrupt fell into.
+ */
+
+import { compileDatapath } from "./compile.ts";
+import { Recorder } from "./record.ts";
+import { benchWorkers } from "./micro/workers.ts";
+
+interface Report {
+  benches: {
+    name: string;
+    results: { ok?: { p75: number; usedExplicitTimers: boolean }; failed?: unknown }[];
+  }[];
+}
+
+const quick = Deno.args.includes("--quick");
+const ROUNDS = quick ? 1 : 5;
+const folder = import.meta.dirname!;
+
+function option(name: string): string | undefined {
+  const at = Deno.args.indexOf(`--${name}`);
+  return at < 0 ? undefined : Deno.args[at + 1];
+}
+
+/** Runs one file; adds each of its figures, in ns an operation, to the samples of its name. */
+async function runFile(name: string, samples: Map<string, number[]>): Promise<void> {
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "bench",
+      "-A",
+      "--no-check",
+      "--json",
+      `${folder}/${name}_bench.ts`,
+      "--",
+      ...quick ? ["--quick"] : [],
+    ],
+    stdin: "null",
+    stderr: "inherit",
+  }).output();
+  const text = new TextDecoder().decode(stdout); // the compiler's step may have a line before
+  const report: Report = code === 0 ? JSON.parse(text.slice(text.indexOf("{"))) : { benches: [] };
+  if (report.benches.length === 0) throw new Error(`bench/${name}_bench.ts failed, see above`);
+  for (const { name: title, results: [{ ok, failed }] } of report.benches) {
+    const [, head, times] = title.match(/^(.*) × (\d+)$/)!;
+    if (ok === undefined) throw new Error(`${head}: ${JSON.stringify(failed)}`);
+    if (!ok.usedExplicitTimers) throw new Error(`${head}: a run is too short to be timed, do more in it`);
+    samples.set(head, [...samples.get(head) ?? [], ok.p75 / Number(times)]);
+  }
+}
+
+const all = [...Deno.readDirSync(folder)].map(({ name }) => name.match(/^(\w+)_bench\.ts$/)?.[1] ?? "");
+const names = option("only")?.split(",") ?? [...all.filter((name) => name !== "").sort(), "workers"];
+const unknown = names.find((name) => name !== "workers" && !all.includes(name));
+if (unknown !== undefined) {
+  console.error(`bench/micro.ts: ${unknown} : no such bench, see the files bench/*_bench.ts`);
+  Deno.exit(2);
+}
+await compileDatapath();
+const recorder = new Recorder(option("out"));
+const samples = new Map<string, number[]>();
+for (let round = 0; round < ROUNDS; round++) {
+  for (const name of names) if (name !== "workers") await runFile(name, samples);
+}
+for (const [head, values] of samples) {
+  const [, name, params] = head.match(/^(.*?) (\{.*\})$/)!;
+  recorder.add({ suite: "micro", name, params: JSON.parse(params), unit: "ns", better: "less" }, values);
+}
+if (names.includes("workers")) await benchWorkers(recorder, quick);
