@@ -1,0 +1,148 @@
+/**
+ * Writes bench/RESULTS.md and the charts beside it from records: `deno run -A bench/report/main.ts records.jsonl … [--to FOLDER]`.
+ * Of figures that are in several files the last one counts.
+ */
+
+import { ROOT } from "../../ffi/build/steps.ts";
+import { type Chart, drawChart, type Line } from "./chart.ts";
+import { claims, nat44, toNative } from "./claims.ts";
+import { describe, type Figure, find, readFigures, text } from "./figures.ts";
+import { machine } from "./machine.ts";
+
+const SUITES: [string, string][] = [
+  ["micro", "Micro: nanoseconds an operation"],
+  ["e2e", "End to end, in network namespaces"],
+  ["control", "Control plane"],
+];
+
+function table(head: string[], rows: string[][]): string {
+  const line = (cells: string[]) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n") + "\n";
+}
+
+/** A table for each name, a column for each parameter that is not the same everywhere. */
+function tables(figures: readonly Figure[]): string {
+  const parts: string[] = [];
+  for (const name of new Set(figures.map((figure) => figure.name))) {
+    const rows = figures.filter((figure) => figure.name === name);
+    const keys = [...new Set(rows.flatMap(({ params }) => Object.keys(params)))];
+    const told = keys.filter((key) =>
+      rows.length === 1 || rows.some((row) => row.params[key] !== rows[0].params[key])
+    );
+    const cells = (row: Figure) => told.map((key) => cell(row.params[key]));
+    const same = keys.filter((key) => !told.includes(key)).map((key) =>
+      `${key} ${cell(rows[0].params[key])}`
+    );
+    parts.push(`### ${name}${same.length > 0 ? ` (${same.join(", ")})` : ""}\n`);
+    const head = [...told, "median (least … greatest)", "samples"];
+    parts.push(table(head, rows.map((row) => [...cells(row), describe(row), String(row.samples.length)])));
+  }
+  return parts.join("\n");
+}
+
+function cell(value: string | number | undefined): string {
+  return typeof value === "number" ? text(value) : value ?? "";
+}
+
+/** A line of the figures, by one of their parameters. */
+function lineOf(name: string, figures: readonly Figure[], x: string): Line {
+  const points = figures.map(({ params, median, least, greatest }) => ({
+    x: Number(params[x]),
+    median,
+    least,
+    greatest,
+  }));
+  return { name, points: points.sort((a, b) => a.x - b.x) };
+}
+
+function chartOfServices(figures: readonly Figure[]): Chart {
+  const contestants = [
+    ...new Set(find(figures, { suite: "e2e", name: "packets" }).map((f) => f.params.contestant)),
+  ];
+  return {
+    title: "UDP packets of 64 bytes, 1 k flows, one sender",
+    xName: "services",
+    yName: "packets/s",
+    lines: contestants.map((contestant) =>
+      lineOf(
+        String(contestant),
+        find(figures, { suite: "e2e", name: "packets", params: { contestant, flows: 1000 } }),
+        "services",
+      )
+    ),
+  };
+}
+
+function chartOfSessions(figures: readonly Figure[]): Chart {
+  const { params, ...wanted } = nat44("", 0, 1000);
+  const lines = ["TypeScript", "C, phases", "C, single"].map((by) => {
+    const { flows: _, ...rest } = params!;
+    return lineOf(by, find(figures, { ...wanted, params: { ...rest, by } }), "flows");
+  });
+  return {
+    title: "nat44, UDP of 64 bytes, random flows over 1,000 services",
+    xName: "sessions",
+    yName: "ns/packet",
+    lines,
+  };
+}
+
+function ratios(figures: readonly Figure[]): string {
+  const rows: string[][] = [];
+  for (const flows of [1000, 65_536, 1 << 20]) {
+    for (const services of [1, 1000]) {
+      const ns = ["TypeScript", "C, phases", "C, single"].map((by) =>
+        find(figures, nat44(by, flows, services))[0]?.median
+      );
+      const ratio = toNative(figures, flows, services);
+      if (ratio === undefined) continue;
+      rows.push([text(flows), text(services), ...ns.map(text), text(ratio)]);
+    }
+  }
+  const head = [
+    "flows",
+    "services",
+    "TypeScript, ns",
+    "C, same phases, ns",
+    "C, one after the other, ns",
+    "to the faster C",
+  ];
+  return rows.length === 0 ? "" : `### nat44 UDP 64 B: TypeScript and C\n\n${table(head, rows)}\n`;
+}
+
+const NOTES =
+  `Written by \`deno task bench --report\`. Every figure is the median of its samples, with the least and the greatest. A sample
+of the micro part is one process (the 75th percentile of its runs), so the spread is that between processes; one of the end-to-end part
+is one round, in which every contestant is measured once.
+
+The C version is bench/c/datapath.c, compiled with \`clang -O2 -march=native\`, on the very tables, counters and frames of the TypeScript
+one, with which it is compared byte by byte first. It is called once a burst of 64 packets. It forwards known TCP and UDP flows over
+IPv4 and nothing else.
+`;
+
+const words = [...Deno.args];
+const toAt = words.indexOf("--to");
+const folder = toAt < 0 ? `${ROOT}/bench` : words.splice(toAt, 2)[1];
+if (words.length === 0) {
+  console.error("usage: bench/report/main.ts records.jsonl … [--to FOLDER]");
+  Deno.exit(2);
+}
+const figures = readFigures(words.map((path) => Deno.readTextFileSync(path)).join("\n"));
+const parts = [`# Measured\n\n${NOTES}`, table(["machine", ""], await machine())];
+parts.push(`## It holds when\n\n${table(["what", "bound", "measured", "holds"], claims(figures))}`);
+const charts: [string, Chart][] = [["services", chartOfServices(figures)], [
+  "sessions",
+  chartOfSessions(figures),
+]];
+for (const [name, chart] of charts) {
+  if (!chart.lines.some(({ points }) => points.length > 1)) continue;
+  Deno.writeTextFileSync(`${folder}/${name}.svg`, drawChart(chart));
+  parts.push(`![${chart.title}](${name}.svg)\n`);
+}
+for (const [suite, title] of SUITES) {
+  const own = figures.filter((figure) => figure.suite === suite);
+  if (own.length > 0) parts.push(`## ${title}\n\n${suite === "micro" ? ratios(figures) : ""}${tables(own)}`);
+}
+Deno.writeTextFileSync(`${folder}/RESULTS.md`, parts.join("\n"));
+await new Deno.Command(Deno.execPath(), { args: ["fmt", "-q", `${folder}/RESULTS.md`], cwd: ROOT }).output();
+console.log(`${folder}/RESULTS.md: ${figures.length} figures`);
