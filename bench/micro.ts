@@ -1,6 +1,7 @@
 /**
  * The micro benches: every bench/*_bench.ts by Deno's own bench, a process each, so that none finds the compiler's work of another, and
- * all of that several times, so that the figures have a median and a spread over processes; then two workers beside one.
+ * all of that several times, so that the figures have a median and a spread over processes; then TypeScript and C by turns, and two workers
+ * beside one.
  *
  *     deno run -A bench/micro.ts [--quick] [--only datapath,session,…] [--out records.jsonl]
  *
@@ -10,6 +11,7 @@
 
 import { compileDatapath } from "./compile.ts";
 import { Recorder } from "./record.ts";
+import { benchRatio } from "./micro/ratio.ts";
 import { benchWorkers } from "./micro/workers.ts";
 
 interface Report {
@@ -21,6 +23,8 @@ interface Report {
 
 const quick = Deno.args.includes("--quick");
 const ROUNDS = quick ? 1 : 5;
+/** What is no file for Deno's bench: it measures one thing after the other, and in one thread. */
+const OWN = ["ratio", "workers"];
 const folder = import.meta.dirname!;
 
 function option(name: string): string | undefined {
@@ -55,8 +59,8 @@ async function runFile(name: string, samples: Map<string, number[]>): Promise<vo
 }
 
 const all = [...Deno.readDirSync(folder)].map(({ name }) => name.match(/^(\w+)_bench\.ts$/)?.[1] ?? "");
-const names = option("only")?.split(",") ?? [...all.filter((name) => name !== "").sort(), "workers"];
-const unknown = names.find((name) => name !== "workers" && !all.includes(name));
+const names = option("only")?.split(",") ?? [...all.filter((name) => name !== "").sort(), ...OWN];
+const unknown = names.find((name) => !OWN.includes(name) && !all.includes(name));
 if (unknown !== undefined) {
   console.error(`bench/micro.ts: ${unknown} : no such bench, see the files bench/*_bench.ts`);
   Deno.exit(2);
@@ -65,10 +69,11 @@ await compileDatapath();
 const recorder = new Recorder(option("out"));
 const samples = new Map<string, number[]>();
 for (let round = 0; round < ROUNDS; round++) {
-  for (const name of names) if (name !== "workers") await runFile(name, samples);
+  for (const name of names) if (!OWN.includes(name)) await runFile(name, samples);
 }
 for (const [head, values] of samples) {
   const [, name, params] = head.match(/^(.*?) (\{.*\})$/)!;
   recorder.add({ suite: "micro", name, params: JSON.parse(params), unit: "ns", better: "less" }, values);
 }
+if (names.includes("ratio")) benchRatio(recorder, quick);
 if (names.includes("workers")) await benchWorkers(recorder, quick);

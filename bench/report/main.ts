@@ -5,7 +5,7 @@
 
 import { ROOT } from "../../ffi/build/steps.ts";
 import { type Chart, drawChart, type Line } from "./chart.ts";
-import { claims, nat44, toNative } from "./claims.ts";
+import { claims, nat44 } from "./claims.ts";
 import { describe, type Figure, find, readFigures, text } from "./figures.ts";
 import { machine } from "./machine.ts";
 
@@ -87,29 +87,6 @@ function chartOfSessions(figures: readonly Figure[]): Chart {
   };
 }
 
-function ratios(figures: readonly Figure[]): string {
-  const rows: string[][] = [];
-  for (const flows of [1000, 65_536, 1 << 20]) {
-    for (const services of [1, 1000]) {
-      const ns = ["TypeScript", "C, phases", "C, single"].map((by) =>
-        find(figures, nat44(by, flows, services))[0]?.median
-      );
-      const ratio = toNative(figures, flows, services);
-      if (ratio === undefined) continue;
-      rows.push([text(flows), text(services), ...ns.map(text), text(ratio)]);
-    }
-  }
-  const head = [
-    "flows",
-    "services",
-    "TypeScript, ns",
-    "C, same phases, ns",
-    "C, one after the other, ns",
-    "to the faster C",
-  ];
-  return rows.length === 0 ? "" : `### nat44 UDP 64 B: TypeScript and C\n\n${table(head, rows)}\n`;
-}
-
 const NOTES =
   `Written by \`deno task bench --report\`. Every figure is the median of its samples, with the least and the greatest. A sample
 of the micro part is one process (the 75th percentile of its runs), so the spread is that between processes; one of the end-to-end part
@@ -117,7 +94,7 @@ is one round, in which every contestant is measured once.
 
 The C version is bench/c/datapath.c, compiled with \`clang -O2 -march=native\`, on the very tables, counters and frames of the TypeScript
 one, with which it is compared byte by byte first. It is called once a burst of 64 packets. It forwards known TCP and UDP flows over
-IPv4 and nothing else.
+IPv4 and nothing else. Ratios are measured by turns, batch by batch.
 `;
 
 const words = [...Deno.args];
@@ -141,7 +118,7 @@ for (const [name, chart] of charts) {
 }
 for (const [suite, title] of SUITES) {
   const own = figures.filter((figure) => figure.suite === suite);
-  if (own.length > 0) parts.push(`## ${title}\n\n${suite === "micro" ? ratios(figures) : ""}${tables(own)}`);
+  if (own.length > 0) parts.push(`## ${title}\n\n${tables(own)}`);
 }
 Deno.writeTextFileSync(`${folder}/RESULTS.md`, parts.join("\n"));
 await new Deno.Command(Deno.execPath(), { args: ["fmt", "-q", `${folder}/RESULTS.md`], cwd: ROOT }).output();
