@@ -23,6 +23,7 @@ import { HEADROOM_BYTES, Processor, type Tables } from "../datapath/processor.ts
 import { Counters, SERVICE_COUNTERS, SERVICE_NO_SERVER } from "../metrics/counters.ts";
 import { flowHash4, flowHash6, sourceHash4, sourceHash6 } from "../table/hash.ts";
 import { IF_FLAGS, IF_MAC_HIGH, IF_MAC_LOW, IF_PRESENT } from "../table/interface.ts";
+import { AffinityTable } from "../table/affinity.ts";
 import { SERVICE_FLAGS, SERVICE_STICKY } from "../table/service.ts";
 import {
   SESSION_LAST_SEEN,
@@ -66,7 +67,8 @@ export function explain(parts: ShowParts, params: unknown): Explanation {
   if (tables === null) throw new ConfigError("tables", "none", "are not published yet: ask again");
   const question = decodeQuestion(parts, tables, params);
   const found = findSession(parts, question);
-  const { observation, service, pod, counters } = runProbe(tables, question, found);
+  const notes = parts.sessions.affinity.map((buffer) => new AffinityTable(buffer));
+  const { observation, service, pod, counters } = runProbe(tables, question, found, notes);
   const record = recordOf(parts, service ?? unserved(counters));
   const podRecord = podOf(record, pod);
   return {
@@ -74,7 +76,7 @@ export function explain(parts: ShowParts, params: unknown): Explanation {
     interface: slotName(parts, question.slot),
     service: record === null ? null : vipName(record),
     session: found === null ? null : describeSession(found.table, found.entry, found.worker, nowSeconds()),
-    slot: record === null || pod === null || found !== null ? null : slotOf(tables, record, question),
+    slot: record === null || pod === null || found !== null ? null : slotOf(tables, record, question, pod),
     slots: record === null ? null : record.slotsLength,
     pod: podRecord?.address ?? null,
     rewrite: observation.after === null ? null : packetText(observation.after),
@@ -171,13 +173,15 @@ function findSession({ sessions }: ShowParts, { client, vip, protocol }: Questio
 }
 
 /** Runs the datapath over the packet, in tables that hold nothing but a copy of `found`. */
-function runProbe(tables: Tables, question: Question, found: Found | null) {
+function runProbe(tables: Tables, question: Question, found: Found | null, notes: readonly AffinityTable[]) {
   const frames = new Uint8Array(2 * FRAME_BYTES);
   const seed = crypto.getRandomValues(new Uint32Array(8));
   const own = { sessions4: SessionTable.create(64, 1, seed), sessions6: SessionTable.create(64, 4, seed) };
   if (found !== null) copySession(found, found.table.addressWords === 1 ? own.sessions4 : own.sessions6);
   const counters = Counters.create(tables.services.capacity, tables.pods.capacity);
-  const processor = new Processor({ frames, counters, ...own });
+  // The workers' notes are read, and none is made: the probe's own go into a table that nobody sees.
+  const affinity = AffinityTable.create(4);
+  const processor = new Processor({ frames, counters, ...own, affinity, othersAffinity: notes });
   processor.setTables(tables);
   processor.now = nowSeconds();
   const { client, vip, protocol, slot } = question;
@@ -249,12 +253,13 @@ function vipName({ vip }: ServiceRecord): Explanation["service"] {
   return { prefix, protocol, port, type, pods: vip.pods.size };
 }
 
-/** Number of the slot that a new connection of this tuple takes, counted as new_connection.ts does. */
+/** Number of the slot that a new connection of this tuple takes, counted as new_connection.ts does; null when its client's affinity goes before. */
 function slotOf(
-  { services }: Tables,
-  { id, slotsLength }: ServiceRecord,
+  { services, slots }: Tables,
+  { id, slotsAt, slotsLength }: ServiceRecord,
   { client, vip, protocol }: Question,
-): number {
+  pod: number,
+): number | null {
   const tuple = Int32Array.of(...wordsOf(client), ...wordsOf(vip), (client.port << 16) | vip.port);
   const sticky = (services.get(id, SERVICE_FLAGS) & SERVICE_STICKY) !== 0;
   const number = PROTOCOL_NUMBERS[protocol];
@@ -263,7 +268,8 @@ function slotOf(
     : sticky
     ? sourceHash6(tuple, 0)
     : flowHash6(number, tuple, 0);
-  return hash & (slotsLength - 1);
+  const slot = hash & (slotsLength - 1);
+  return slots[slotsAt + slot] === pod ? slot : null;
 }
 
 /** How it leaves: interface and neighbor, by the destination it leaves with. */

@@ -213,7 +213,7 @@ export interface Explanation {
     | null;
   /** The session it belongs to; null: it would start one, if anything. */
   session: ShowSession | null;
-  /** Slot of the new-connection table that picks the pod, of how many; null with a session. */
+  /** Slot of the new-connection table that picks the pod, of how many; null with a session, or where the client's affinity picks. */
   slot: number | null;
   slots: number | null;
   pod: string | null;

@@ -25,6 +25,8 @@ export class StateFile {
   readonly #state: ConfigState;
   readonly #log: Log;
   #dirty = false;
+  /** The last write failed: the next change, or the end, tries again. */
+  #unsaved = false;
   #running: Promise<void> | null = null;
   #closing: () => void = () => {};
   readonly #closed: Promise<void>;
@@ -67,6 +69,9 @@ export class StateFile {
   async close(): Promise<void> {
     this.#closing();
     await this.#running;
+    if (!this.#unsaved) return;
+    this.save();
+    await this.#running;
   }
 
   async #run(): Promise<void> {
@@ -74,7 +79,9 @@ export class StateFile {
       this.#dirty = false;
       try {
         await this.#write(documentOf(this.#state));
+        this.#unsaved = false;
       } catch (error) {
+        this.#unsaved = true;
         this.#log.error(
           `state-dir ${this.#folder} : the configuration could not be saved: ${(error as Error).message}`,
         );
