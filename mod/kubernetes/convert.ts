@@ -12,36 +12,34 @@
  * References: kube-proxy's pkg/proxy/serviceport.go, servicechangetracker.go (what is skipped), nftables/proxier.go (masquerading).
  */
 
-import type { Node, Service, ServicePort } from "kubernetes-types/core/v1.d.ts";
+import type { Service, ServicePort } from "kubernetes-types/core/v1.d.ts";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1.d.ts";
-import { type Family, formatPrefix, networkOf, parseAddress, parsePrefix } from "../config/address.ts";
+import { type Family, formatPrefix, networkOf, parsePrefix } from "../config/address.ts";
 import type { VipDocument } from "../config/document.ts";
-import {
-  ConfigError,
-  DEFAULT_NEW_LEN,
-  MAX_NEW_LEN,
-  type Protocol,
-  PROTOCOLS,
-  vipKeyText,
-} from "../config/model.ts";
+import { ConfigError, DEFAULT_NEW_LEN, type Protocol, PROTOCOLS, vipKeyText } from "../config/model.ts";
 import { checkAddress } from "../config/rules.ts";
 import { choose, type Chosen, type Endpoint, endpointsOf, hasHints, type Place } from "./endpoints.ts";
 import type { Note, Objects } from "./objects.ts";
+import {
+  addressesOf,
+  affinityOf,
+  clusterAddresses,
+  familiesOf,
+  familyOf,
+  isElsewhere,
+  nameOf,
+  prefixOf,
+  reasonToSkip,
+  slotsFor,
+} from "./service.ts";
 
 export interface Converted {
   vips: VipDocument[];
   notes: Note[];
 }
 
-/** Labels whose Services and slices kube-proxy leaves to others. */
-const OTHER_PROXY = "service.kubernetes.io/service-proxy-name";
-const HEADLESS = "service.kubernetes.io/headless";
 const SERVICE_NAME = "kubernetes.io/service-name";
 const ZONE = "topology.kubernetes.io/zone";
-/** core/v1 DefaultClientIPServiceAffinitySeconds. */
-const DEFAULT_AFFINITY_SECONDS = 10_800;
-/** Slots for each pod that balance well; below it the new-connection table is made longer. */
-const SLOTS_PER_POD = 10;
 
 /** The VIPs of `objects` on the node called `node`, in the order of namespaces and names. */
 export function convert(objects: Objects, node: string): Converted {
@@ -51,23 +49,18 @@ export function convert(objects: Objects, node: string): Converted {
     addressesOf(own),
     objects.notes,
   );
+  if (own === undefined && isElsewhere(objects, node)) {
+    conversion.note(
+      `Node ${node}`,
+      "no Node and no endpoint has this name",
+      "name this node with --node: local policies find no pod",
+    );
+  }
   const slices = slicesByService(objects.slices, conversion);
   const named = objects.services.map((service) => ({ service, name: nameOf(service) }));
   named.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
   for (const { service, name } of named) conversion.addService(service, name, slices.get(name) ?? []);
   return { vips: [...conversion.vips.values()], notes: conversion.notes };
-}
-
-function nameOf({ metadata }: { metadata?: { namespace?: string; name?: string } }): string {
-  return `${metadata?.namespace ?? "default"}/${metadata?.name}`;
-}
-
-/** Addresses at which clients reach a node. */
-function addressesOf(node: Node | undefined): string[] {
-  const types = ["InternalIP", "ExternalIP"];
-  return (node?.status?.addresses ?? []).filter(({ type }) => types.includes(type)).map(({ address }) =>
-    address
-  );
 }
 
 function slicesByService(
@@ -334,49 +327,6 @@ class Conversion {
   }
 }
 
-function reasonToSkip({ metadata, spec }: Service): { what: string; why: string } | null {
-  const labels = metadata?.labels ?? {};
-  if (labels[OTHER_PROXY] !== undefined) {
-    return { what: `label ${OTHER_PROXY}`, why: `left to ${labels[OTHER_PROXY]}` };
-  }
-  if (spec === undefined) return { what: "no spec", why: "there is nothing to program" };
-  if (spec.type === "ExternalName") return { what: "type ExternalName", why: "a matter of DNS alone" };
-  if (spec.clusterIP === "None" || labels[HEADLESS] !== undefined) {
-    return { what: "headless", why: "clients reach its pods themselves, by DNS" };
-  }
-  if (!spec.clusterIP) return { what: "no cluster IP", why: "it has none yet" };
-  return null;
-}
-
-function clusterAddresses({ spec }: Service): string[] {
-  return spec?.clusterIPs?.length ? spec.clusterIPs : [spec!.clusterIP!];
-}
-
-/** In the order of the cluster IPs: kube-proxy serves external addresses in these families too. */
-function familiesOf(service: Service): Family[] {
-  return [...new Set(clusterAddresses(service).map(familyOf).filter((family) => family !== null))];
-}
-
-function familyOf(address: string): Family | null {
-  return parseAddress(address)?.family ?? null;
-}
-
-function prefixOf(address: string): string {
-  return formatPrefix(parsePrefix(address)!);
-}
-
 function keyText({ protocol }: PortOfFamily, address: string, port: number): string {
   return vipKeyText({ prefix: prefixOf(address), protocol, port });
-}
-
-function affinityOf({ spec }: Service): { srcIpSticky?: true; stickyTimeout?: number } {
-  if (spec?.sessionAffinity !== "ClientIP") return {};
-  const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS;
-  return { srcIpSticky: true, stickyTimeout: seconds };
-}
-
-function slotsFor(pods: number): number {
-  let slots = DEFAULT_NEW_LEN;
-  while (slots < pods * SLOTS_PER_POD && slots < MAX_NEW_LEN) slots *= 2;
-  return slots;
 }

@@ -102,6 +102,14 @@ Deno.test("without Node objects node ports go with the cluster IP, and it is sai
   assertMatch(noteLines([local])[0], /nodePort 30070 of IPv4, left out: the Node worker-1/);
 });
 
+Deno.test("a node that nothing in the input has to do with is probably called otherwise", () => {
+  assertEquals(
+    noteLines(WHOLE, "vm")[1],
+    "Node vm : no Node and no endpoint has this name, name this node with --node: local policies find no pod",
+  );
+  assertEquals(noteLines([service("web", { clusterIP: "10.96.0.1", ports: [{ port: 80 }] })], "vm"), []);
+});
+
 Deno.test("every conversion is a configuration, and the form of the input does not matter", () => {
   const state = stateOf({ vips: imported(WHOLE).vips });
   assertEquals(state.vips.size, 22);
