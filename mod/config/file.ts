@@ -23,6 +23,8 @@ import { type Checks, ConfigState } from "./state.ts";
 interface Step {
   path: string;
   command: Command;
+  /** The same in smaller steps, for an error to name one of them. */
+  parts?: () => Step[];
 }
 
 /** The state that `text` describes. `name` is the file's, for errors. Throws ConfigError with file, line and column. */
@@ -39,14 +41,19 @@ export function loadConfig(text: string, name: string, checks: Checks = {}): Con
 /** The state that a document describes. Throws a ConfigError that names the key's path. */
 export function stateOf(document: unknown, checks: Checks = {}): ConfigState {
   const state = new ConfigState(checks);
-  for (const { path, command } of steps(document)) {
-    try {
-      state.apply(command);
-    } catch (error) {
-      throw error instanceof ConfigError ? atKey(error, path) : error;
-    }
-  }
+  for (const step of steps(document)) applyStep(state, step);
   return state;
+}
+
+function applyStep(state: ConfigState, { path, command, parts }: Step): void {
+  try {
+    state.apply(command);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    // Nothing of it was done, and one of its parts will fail the same way.
+    for (const part of parts?.() ?? []) applyStep(state, part);
+    throw atKey(error, path);
+  }
 }
 
 /** The error of a command as an error of the file: "new_len" of a VIP becomes "vips[0].newLen". */
@@ -121,11 +128,19 @@ function vipSteps(item: unknown, path: string): Step[] {
   };
   return [
     { path, command: { method: "vip", params } },
-    ...pods.map((pod, index): Step => {
-      const podPath = `${path}.pods[${index}]`;
-      return { path: podPath, command: { method: "pod", params: podParams(pod, podPath, vip) } };
-    }),
+    ...podSteps(pods, `${path}.pods`, vip),
   ];
+}
+
+/** A step for each pod; pods that are addresses alone go together, for there may be ten thousand times as many. */
+function podSteps(pods: unknown[], path: string, vip: VipSelector): Step[] {
+  const stepOf = (pod: unknown, index: number): Step => {
+    const own = `${path}[${index}]`;
+    return { path: own, command: { method: "pod", params: podParams(pod, own, vip) } };
+  };
+  if (pods.length < 2 || !pods.every((pod) => typeof pod === "string")) return pods.map(stepOf);
+  const command: Command = { method: "pod", params: { vip, addresses: pods } };
+  return [{ path, command, parts: () => pods.map(stepOf) }];
 }
 
 function podParams(item: unknown, path: string, vip: VipSelector): PodParams {

@@ -104,7 +104,7 @@ Deno.test("without Node objects node ports go with the cluster IP, and it is sai
 
 Deno.test("a node that nothing in the input has to do with is probably called otherwise", () => {
   assertEquals(
-    noteLines(WHOLE, "vm")[1],
+    noteLines(WHOLE, "vm")[0],
     "Node vm : no Node and no endpoint has this name, name this node with --node: local policies find no pod",
   );
   assertEquals(noteLines([service("web", { clusterIP: "10.96.0.1", ports: [{ port: 80 }] })], "vm"), []);
