@@ -1,6 +1,7 @@
 /** `ku conf`: sets global parameters. */
 
 import type { Command, ConfParams } from "../mod/config/model.ts";
+import { checkWord } from "../mod/config/rules.ts";
 import { sendCommand } from "./client.ts";
 import type { Description } from "./spec.ts";
 import { WordReader } from "./words.ts";
@@ -40,6 +41,16 @@ export const description: Description = {
         value: { name: "<p>" },
         help: "IPv6 prefix of length 96 for clients' addresses in nat46 (default 64:ff9b:1::/96).",
       },
+      {
+        words: ["offload"],
+        value: { name: "on|off", choices: ["on", "off"] },
+        help: "Whether the kernel repeats established sessions (default on); off changes nothing but speed.",
+      },
+      {
+        words: ["offload-sessions"],
+        value: { name: "<n>" },
+        help: "How many it repeats at most (default 65536); the rest pass the rings.",
+      },
     ],
   }],
   examples: [
@@ -75,6 +86,12 @@ export function parse(words: readonly string[]): Command {
         break;
       case "nat46-prefix":
         params.nat46Prefix = reader.text(word);
+        break;
+      case "offload":
+        params.offload = checkWord("offload", reader.text(word), ["on", "off"]) === "on";
+        break;
+      case "offload-sessions":
+        params.offloadSessions = reader.number(word);
         break;
       default:
         throw reader.unknown(word);

@@ -7,9 +7,11 @@
  */
 
 import type {
+  OffloadMisses,
   ShowInterface,
   ShowKu,
   ShowNodeCounter,
+  ShowOffload,
   ShowPod,
   ShowSession,
   ShowVip,
@@ -29,6 +31,7 @@ export function formatKu(ku: ShowKu): string {
     ` buckets: ${conf.buckets}`,
     ` timeout: ${conf.timeout}s`,
     ` tcp-timeout: ${conf.tcpTimeout}s`,
+    ` offload: ${conf.offload ? "on" : "off"}, ${conf.offloadSessions} sessions`,
     ` memory: ${formatBytes(ku.memoryBytes)}`,
     ` #interfaces: ${ku.interfaces}`,
     ` #vips: ${ku.vips}`,
@@ -117,13 +120,15 @@ export const SESSION_COLUMNS: readonly Column[] = [
   { title: "Pod" },
   { title: "State" },
   { title: "Idle", right: true },
+  { title: "Runs in" },
 ];
 
 /** A session's cells under SESSION_COLUMNS. */
 export function sessionCells(
-  { worker, protocol, client, vip, pod, state, idleSeconds }: ShowSession,
+  { worker, protocol, client, vip, pod, state, idleSeconds, kernel }: ShowSession,
 ): string[] {
-  return [String(worker), protocol, client, vip, pod, state, `${idleSeconds}s`];
+  const runsIn = kernel === null ? "worker" : "kernel";
+  return [String(worker), protocol, client, vip, pod, state, `${idleSeconds}s`, runsIn];
 }
 
 /** `ku show sessions`. */
@@ -134,6 +139,31 @@ export function formatSessions(sessions: readonly ShowSession[]): string {
 /** "4", or "64 of 128" when packets come by queues that have no socket of ku's. In mode tc they come by ku1. */
 function queuesText({ queues, activeMode, rxQueues }: ShowInterface): string {
   return activeMode === "tc" || queues === rxQueues ? String(queues) : `${queues} of ${rxQueues}`;
+}
+
+/** What a packet was left to the rings for, in words. */
+const MISS_WORDS: Readonly<Record<keyof OffloadMisses, string>> = {
+  unknown: "of no session that the kernel repeats",
+  unusual: "fragment, options, another protocol",
+  flags: "TCP SYN, FIN or RST",
+  expired: "session silent too long",
+  ttl: "TTL at its end",
+  tooBig: "above the MTU",
+  noWay: "interface gone",
+  checksum: "checksum half done",
+};
+
+/** `ku show offload`. */
+export function formatOffload(offload: ShowOffload): string {
+  const reasons = Object.keys(MISS_WORDS) as (keyof OffloadMisses)[];
+  return [
+    `offload ${offload.enabled ? "on" : "off"}`,
+    ` sessions: ${offload.used} / ${offload.capacity}`,
+    ` installs: ${offload.installs}, ${offload.installsPerSecond} a second, ${offload.refused} refused`,
+    ` repeated: ${offload.hits} packets, ${formatBytes(offload.hitBytes)}`,
+    ` left to the rings:`,
+    ...reasons.map((reason) => `${String(offload.misses[reason]).padStart(12)}  ${MISS_WORDS[reason]}`),
+  ].join("\n") + "\n";
 }
 
 /** `ku show interface`. */

@@ -7,6 +7,7 @@ import {
   formatInterfaces,
   formatKu,
   formatNodeCounters,
+  formatOffload,
   formatSessions,
   formatTrace,
   formatVips,
@@ -36,6 +37,11 @@ export const description: Description = {
     },
     { lead: ["sessions"], args: [], help: "Live sessions." },
     { lead: ["interface"], args: [], help: "Attached interfaces, their mode and why." },
+    {
+      lead: ["offload"],
+      args: [],
+      help: "What the kernel repeats of established sessions, and what it leaves.",
+    },
     { lead: ["trace"], args: [], help: 'Packets that "ku trace add" has kept: in, the nodes, out.' },
   ],
   options: [
@@ -88,6 +94,8 @@ function queryOf(what: string | undefined, verbose: boolean): Query {
       return { method: "showSessions", params: {} };
     case "interface":
       return { method: "showInterface", params: {} };
+    case "offload":
+      return { method: "showOffload", params: {} };
     case "trace":
       return { method: "showTrace", params: {} };
     default:
@@ -114,6 +122,8 @@ export async function ask(
       return formatSessions(await connection.call(query.method, query.params));
     case "showInterface":
       return formatInterfaces(await connection.call(query.method, query.params));
+    case "showOffload":
+      return formatOffload(await connection.call(query.method, query.params));
     case "showTrace":
       return formatTrace(await connection.call(query.method, query.params));
     default:

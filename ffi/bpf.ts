@@ -44,9 +44,19 @@ export const BPF_TC_F_REPLACE = 1;
 export const MAP_BATCH_OPTS_BYTES = 24;
 
 // struct bpf_prog_info, as long as Linux 4.15 knew it
+export const PROGRAM_INFO_MAP_COUNT = 52; // u32 nr_map_ids; in: room
+export const PROGRAM_INFO_MAP_IDS = 56; // u64, pointer to u32
 export const PROGRAM_INFO_NAME = 64; // char[BPF_OBJ_NAME_LEN]
 export const PROGRAM_INFO_NAME_BYTES = 16;
 export const PROGRAM_INFO_BYTES = 80;
+
+// struct bpf_map_info, its beginning
+export const MAP_INFO_KEY_BYTES = 8; // u32 key_size
+export const MAP_INFO_VALUE_BYTES = 12; // u32 value_size
+export const MAP_INFO_ENTRIES = 16; // u32 max_entries
+export const MAP_INFO_NAME = 24; // char[BPF_OBJ_NAME_LEN]
+export const MAP_INFO_NAME_BYTES = 16;
+export const MAP_INFO_BYTES = 40;
 
 // struct bpf_test_run_opts
 export const TEST_RUN_OPTS_DATA_IN = 8; // const void *

@@ -51,6 +51,13 @@ const SYMBOLS = {
     ],
     result: "pointer",
   },
+  bpf_map__reuse_fd: {
+    parameters: [
+      "pointer", // struct bpf_map *map; not created yet
+      "i32", // int fd; it is duplicated
+    ],
+    result: "i32",
+  },
   bpf_map__set_max_entries: {
     parameters: [
       "pointer", // struct bpf_map *map; not created yet
@@ -91,6 +98,18 @@ const SYMBOLS = {
       "i32", // int fd
       "buffer", // const void *key
     ],
+    result: "i32",
+  },
+  bpf_map_get_next_key: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *cur_key; NULL: the first
+      "buffer", // void *next_key
+    ],
+    result: "i32",
+  },
+  bpf_map_get_fd_by_id: {
+    parameters: ["u32"], // __u32 id
     result: "i32",
   },
   bpf_map_update_batch: {

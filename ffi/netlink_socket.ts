@@ -1,5 +1,5 @@
 /*
- * A NETLINK_ROUTE socket, and waiting for it. Mechanism only: bytes out, bytes in. Sending and receiving are plain
+ * A netlink socket, of NETLINK_ROUTE unless another protocol is named, and waiting for it. Mechanism only: bytes out, bytes in. Sending and receiving are plain
  * calls that do not wait; only `Waiter` waits, on a thread of the runtime's pool, so that the event loop stays free.
  *
  * References: netlink(7), rtnetlink(7), eventfd(2), poll(2); net/netlink/af_netlink.c.
@@ -22,7 +22,7 @@ const NL_FAMILY = 0; // u16
 const NL_GROUPS = 8; // u32
 const SOCKADDR_NL_BYTES = 12;
 
-/** A bound rtnetlink socket. */
+/** A bound netlink socket. */
 export class NetlinkSocket {
   readonly fd: number;
   readonly #bytes = new Uint8Array(RECEIVE_BYTES);
@@ -30,9 +30,9 @@ export class NetlinkSocket {
   readonly view = new DataView(this.#bytes.buffer);
 
   /** `groups`: RTNLGRP_* (1 … 32) whose notifications to receive. Throws SystemError. */
-  constructor(groups: readonly number[]) {
+  constructor(groups: readonly number[], protocol = NETLINK_ROUTE) {
     const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
-    this.fd = checkErrno(libc.socket(AF_NETLINK, type, NETLINK_ROUTE), "open", "a netlink socket");
+    this.fd = checkErrno(libc.socket(AF_NETLINK, type, protocol), "open", "a netlink socket");
     this.#setOption(SOL_NETLINK, NETLINK_EXT_ACK, 1); // Linux 4.12; without it errors are only numbers
     if (!this.#setOption(SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES)) { // needs CAP_NET_ADMIN
       this.#setOption(SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_BYTES); // as much of it as sysctl rmem_max allows

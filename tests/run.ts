@@ -3,7 +3,7 @@
  *
  *   build   dist/ku and all it is made of (ffi/build)
  *   ok      format, lint, types; tidy, unit tests, a short fuzz; the benches still run
- *   netns   end to end: dist/ku in network namespaces, with real clients and servers
+ *   netns   end to end: dist/ku in network namespaces, with real clients and servers; some of it once more with `conf offload off`
  *
  * Rule: the last line is `N passed, N failed`, alone, and the exit code is 0 only if something ran and nothing
  * failed. What cannot run here (no root, no AF_XDP) has failed: nothing passes by being skipped.
@@ -16,6 +16,18 @@ import { readTotals, type Totals } from "./run/junit.ts";
 const REPORT_FOLDER = `${ROOT}/dist/report`;
 const OK_TESTS = ["tests/tidy_test.ts", "tests/unit/", "tests/fuzz/"];
 const NETNS_TESTS = ["tests/netns/"];
+/** What the kernel's repeating of sessions must not change. */
+const OFFLOAD_TESTS = [
+  "dnat_tcp",
+  "dnat_udp",
+  "nat66",
+  "sessions",
+  "pod_life",
+  "hairpin",
+  "protocols",
+  "source",
+]
+  .map((name) => `tests/netns/${name}_test.ts`);
 const NETNS_REQUIREMENTS = "tests/netns/harness/requirements.ts";
 /** A run that hangs has failed; far above what the tests take. */
 const TIME_LIMIT_MS = 30 * 60_000;
@@ -62,6 +74,7 @@ async function runNetns(): Promise<void> {
     count("netns", { passed: 0, failed: 1 });
   } else if (await runDeno("netns", ["run", "-A", ...LOCK_FLAGS, NETNS_REQUIREMENTS])) {
     await runTests("netns", NETNS_TESTS);
+    await runTests("netns without offload", OFFLOAD_TESTS, { KU_TEST_OFFLOAD: "off" });
   } else {
     count("netns", { passed: 0, failed: 1 });
   }
@@ -74,8 +87,8 @@ async function runCheck(name: string, args: string[]): Promise<void> {
 }
 
 /** `deno test`, counted from its JUnit report. */
-async function runTests(name: string, paths: string[]): Promise<void> {
-  const report = `${REPORT_FOLDER}/${name}.xml`;
+async function runTests(name: string, paths: string[], env: Record<string, string> = {}): Promise<void> {
+  const report = `${REPORT_FOLDER}/${name.replaceAll(" ", "_")}.xml`;
   Deno.mkdirSync(REPORT_FOLDER, { recursive: true });
   Deno.writeTextFileSync(report, "");
   // Types are a step of their own; one error of theirs should not keep all tests from running.
@@ -86,7 +99,7 @@ async function runTests(name: string, paths: string[]): Promise<void> {
     ...LOCK_FLAGS,
     `--junit-path=${report}`,
     ...paths,
-  ]);
+  ], env);
   const totals = readTotals(Deno.readTextFileSync(report));
   // A module that does not load, a leak outside of tests, no test at all: none of them is in the report.
   if (totals.failed === 0 && (!success || totals.passed === 0)) totals.failed = 1;
@@ -94,10 +107,10 @@ async function runTests(name: string, paths: string[]): Promise<void> {
 }
 
 /** Whether it ended with exit code 0. Its output goes where ours goes. */
-async function runDeno(name: string, args: string[]): Promise<boolean> {
+async function runDeno(name: string, args: string[], env: Record<string, string> = {}): Promise<boolean> {
   if (interrupted) return false;
   heading(`${name}: deno ${args.filter((arg) => !arg.startsWith("--")).join(" ")}`);
-  const child = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdin: "null" }).spawn();
+  const child = new Deno.Command(Deno.execPath(), { args, env, cwd: ROOT, stdin: "null" }).spawn();
   running = child;
   const limit = setTimeout(() => {
     console.error(`${name}: still running after ${TIME_LIMIT_MS / 60_000} minutes, stopped`);

@@ -91,6 +91,8 @@ export function decodeConf(fields: Fields): ConfParams {
     ip4SrcAddress: fields.nullableString("ip4SrcAddress"),
     ip6SrcAddress: fields.nullableString("ip6SrcAddress"),
     nat46Prefix: fields.string("nat46Prefix"),
+    offload: fields.boolean("offload"),
+    offloadSessions: fields.number("offloadSessions"),
   });
 }
 

@@ -32,6 +32,8 @@ export const DEFAULT_TCP_TIMEOUT_SECONDS = 7440;
 export const DEFAULT_NAT46_PREFIX = "64:ff9b:1::/96";
 export const DEFAULT_NEW_LEN = 1024;
 export const DEFAULT_WEIGHT = 1;
+/** Sessions that the kernel may repeat; 18 MiB of memory. */
+export const DEFAULT_OFFLOAD_SESSIONS = 65_536;
 
 // Limits. Each bounds memory that is allocated up front.
 /** 2^20 buckets × 4 entries = 4 M sessions a worker and address width. */
@@ -40,6 +42,8 @@ export const MAX_BUCKETS_LOG2 = 20;
 export const MAX_TIMEOUT_SECONDS = 31_536_000;
 /** 2^20 slots × 4 bytes = 4 MiB for one service. */
 export const MAX_NEW_LEN = 1 << 20;
+/** What a word of the kernel's index can name; 290 MiB. */
+export const MAX_OFFLOAD_SESSIONS = (1 << 20) - 1;
 export const MAX_VIPS = 65_536;
 export const MAX_PODS_PER_VIP = 16_384;
 /** Looked through one by one for every new connection. */
@@ -128,6 +132,9 @@ export interface Conf {
   ip6SrcAddress: string | null;
   /** IPv6 prefix of length 96 that carries IPv4 client addresses in nat46. */
   nat46Prefix: string;
+  /** Whether the kernel repeats established sessions, and how many at most. */
+  offload: boolean;
+  offloadSessions: number;
 }
 
 /** The part of `Conf` that a `ku conf` names. `bucketsLog2` is another way to say `buckets`. */

@@ -21,6 +21,7 @@ import {
   ConfigError,
   DEFAULT_BUCKETS,
   DEFAULT_NAT46_PREFIX,
+  DEFAULT_OFFLOAD_SESSIONS,
   DEFAULT_TCP_TIMEOUT_SECONDS,
   DEFAULT_TIMEOUT_SECONDS,
   DEFAULT_WEIGHT,
@@ -59,6 +60,8 @@ export function defaultConf(): Conf {
     ip4SrcAddress: null,
     ip6SrcAddress: null,
     nat46Prefix: DEFAULT_NAT46_PREFIX,
+    offload: true,
+    offloadSessions: DEFAULT_OFFLOAD_SESSIONS,
   };
 }
 
@@ -109,7 +112,7 @@ export class ConfigState {
   apply(command: Command): Change[] {
     switch (command.method) {
       case "conf":
-        return this.#setConf(planConf(this.conf, command.params));
+        return this.#setConf(planConf(this.conf, command.params, this.checks));
       case "interface":
         return this.#setInterface(
           command.params.name,

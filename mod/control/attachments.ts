@@ -14,6 +14,7 @@ import type { InterfaceSpec } from "../config/model.ts";
 import { ConfigError, MAX_INTERFACES } from "../config/model.ts";
 import type { Link } from "../netlink/messages.ts";
 import type { Mirror } from "../netlink/mirror.ts";
+import type { XdpFeatures } from "../netlink/xdp_features.ts";
 import type { PortOpened } from "../worker/messages.ts";
 import {
   type Attachment as Steered,
@@ -55,15 +56,33 @@ export class Attachments {
   readonly #steering: Steering;
   readonly #workers: readonly WorkerHandle[];
   readonly #mirror: Mirror;
+  readonly #features: XdpFeatures;
   readonly #log: Log;
+  #lastTakers: ReadonlySet<number> = new Set();
   readonly #slots = new IdPool(1, MAX_INTERFACES + 1);
   readonly #byName = new Map<string, Attachment>();
 
-  constructor(steering: Steering, workers: readonly WorkerHandle[], mirror: Mirror, log: Log) {
-    this.#steering = steering;
-    this.#workers = workers;
-    this.#mirror = mirror;
-    this.#log = log;
+  constructor(parts: {
+    steering: Steering;
+    workers: readonly WorkerHandle[];
+    mirror: Mirror;
+    features: XdpFeatures;
+    log: Log;
+  }) {
+    this.#steering = parts.steering;
+    this.#workers = parts.workers;
+    this.#mirror = parts.mirror;
+    this.#features = parts.features;
+    this.#log = parts.log;
+    for (const slot of new Set(parts.steering.formerSlots.values())) this.#slots.reserve(slot);
+  }
+
+  /** Slots that an earlier ku's interfaces had and no attached one has: they are to be had again. */
+  freeFormerSlots(): void {
+    const used = new Set(this.list().map(({ slot }) => slot));
+    for (const slot of new Set(this.#steering.formerSlots.values())) {
+      if (!used.has(slot)) this.#slots.put(slot);
+    }
   }
 
   /** In the order of attaching. */
@@ -73,12 +92,32 @@ export class Attachments {
 
   /** Those that are there now, for the route tables. */
   slotted(): SlottedLink[] {
+    const takers = this.#takers();
+    this.#lastTakers = takers;
     const slotted: SlottedLink[] = [];
     for (const { slot, spec, link } of this.#byName.values()) {
       const current = link === null ? undefined : this.#mirror.links.get(link.index);
-      if (current !== undefined) slotted.push({ slot, spec, link: current });
+      if (current === undefined) continue;
+      slotted.push({ slot, spec, link: current, takesXdp: takers.has(slot) });
     }
     return slotted;
+  }
+
+  /** Whether other interfaces than `slotted` last said take frames from XDP programs now. Nobody else tells. */
+  takersChanged(): boolean {
+    const takers = this.#takers();
+    return takers.size !== this.#lastTakers.size || [...takers].some((slot) => !this.#lastTakers.has(slot));
+  }
+
+  /** Slots of interfaces to which an XDP program may redirect; none, while no interface has one. */
+  #takers(): Set<number> {
+    const attached = this.list().filter(({ link }) => link !== null);
+    if (!attached.some(({ mode }) => mode === "native")) return new Set();
+    const indexes = this.#features.takers();
+    // Kernels that do not say: a NIC on which native XDP runs has queues to send from, too.
+    const takes = ({ mode, link }: Attachment) =>
+      indexes === null ? mode === "native" && link!.kind !== "veth" : indexes.has(link!.index);
+    return new Set(attached.filter(takes).map(({ slot }) => slot));
   }
 
   /**
@@ -161,7 +200,11 @@ export class Attachments {
   }
 
   #add(spec: InterfaceSpec): Attachment {
-    const slot = this.#slots.take();
+    // What the kernel repeats leaves by slots: an interface that an earlier ku had keeps its own.
+    const index = this.#mirror.linkByName(spec.name)?.index;
+    const former = index === undefined ? undefined : this.#steering.formerSlots.get(index);
+    const isFree = former !== undefined && !this.list().some(({ slot }) => slot === former);
+    const slot = isFree ? former : this.#slots.take();
     const attachment: Attachment = {
       name: spec.name,
       slot,

@@ -9,7 +9,7 @@
 
 import { SystemError } from "../../ffi/errno.ts";
 import { closeFd, createEventFd } from "../../ffi/event_fd.ts";
-import { ConfigError } from "../config/model.ts";
+import { ConfigError, DEFAULT_OFFLOAD_SESSIONS, MAX_OFFLOAD_SESSIONS } from "../config/model.ts";
 import { loadConfig } from "../config/file.ts";
 import type { RunOptions } from "../config/run_options.ts";
 import { type Checks, ConfigState } from "../config/state.ts";
@@ -20,6 +20,7 @@ import { deletePair, ensurePair, KU1 } from "../netlink/pair.ts";
 import { RequestSocket } from "../netlink/request.ts";
 import type { PortOpened } from "../worker/messages.ts";
 import { nowSeconds } from "../worker/clock.ts";
+import { XdpFeatures } from "../netlink/xdp_features.ts";
 import { queuesOf, Steering } from "../xdp/steering.ts";
 import { Attachments } from "./attachments.ts";
 import { Engine } from "./engine.ts";
@@ -29,6 +30,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { Log } from "./log.ts";
 import { serveMetrics } from "./metrics_server.ts";
 import { NamespaceLock } from "./namespace_lock.ts";
+import { Offload } from "./offload.ts";
 import { Publisher } from "./publisher.ts";
 import { type RpcServer, serveRpc } from "./rpc_server.ts";
 import { MAX_POD_IDS, MAX_SERVICE_IDS, ServiceTables } from "./service_tables.ts";
@@ -80,6 +82,8 @@ class Daemon {
   /** What has been set up, each with how it is undone; undone from the last to the first. */
   readonly #undo: { name: string; action: () => Promise<void> | void }[] = [];
   #fail: (reason: string) => void = () => {};
+  /** Sessions that the steering programs have memory for. */
+  #offloadRoom = MAX_OFFLOAD_SESSIONS;
 
   constructor(options: RunOptions, log: Log) {
     this.#options = options;
@@ -118,7 +122,8 @@ class Daemon {
     });
     const hostRoutes = new HostRoutes(requests, pair.ku0.index, this.#log);
     this.#onStop("host routes", () => hostRoutes.clear());
-    const steering = Steering.load();
+    const steering = Steering.load(Math.max(state.conf.offloadSessions, DEFAULT_OFFLOAD_SESSIONS));
+    this.#offloadRoom = steering.offload.sessions;
     this.#onStop("steering programs", () => {
       steering.detachAll();
       steering.close();
@@ -126,9 +131,12 @@ class Daemon {
     steering.setPair(pair.ku0, pair.ku1);
 
     const sessions = new SessionMemory(workerCount, state.conf, steering.filter);
-    const workers = await this.#startWorkers(workerCount, sessions);
+    const offload = new Offload(steering.offload, workerCount, state.conf);
+    const workers = await this.#startWorkers(workerCount, sessions, offload);
     await this.#openHostPorts(workers, steering);
-    const attachments = new Attachments(steering, workers, mirror, this.#log);
+    const features = new XdpFeatures();
+    this.#onStop("interface features", () => features.close());
+    const attachments = new Attachments({ steering, workers, mirror, features, log: this.#log });
     this.#onStop("interfaces", () => attachments.detachAll());
     const services = new ServiceTables();
     const publisher = new Publisher({
@@ -140,6 +148,12 @@ class Daemon {
       workers,
       ku0: pair.ku0,
       hostRoutes,
+      onFirst: async () => {
+        const sessions = await offload.adopt(workers);
+        if (sessions !== null) {
+          this.#log.info(`offload : took over ${sessions} sessions that the kernel repeats`);
+        }
+      },
     });
     const stateFile = this.#openStateFile(state);
     const onChanged = () => stateFile?.save();
@@ -149,6 +163,7 @@ class Daemon {
       attachments,
       publisher,
       sessions,
+      offload,
       workers,
       mirror,
       log: this.#log,
@@ -156,6 +171,7 @@ class Daemon {
     };
     const engine = new Engine(parts);
     await attachments.sync(state.interfaces);
+    attachments.freeFormerSlots();
     for (const name of steering.removeLeftovers()) {
       this.#log.info(`interface ${name} : removed programs that an earlier ku left`);
     }
@@ -211,7 +227,10 @@ class Daemon {
 
   /** The saved configuration, else the configuration file; and the interfaces of the command line. */
   async #loadState(mirror: Mirror): Promise<ConfigState> {
-    const checks = { interfaceExists: (name: string) => mirror.linkByName(name) !== undefined };
+    const checks = {
+      interfaceExists: (name: string) => mirror.linkByName(name) !== undefined,
+      offloadRoom: () => this.#offloadRoom,
+    };
     const state = this.#restore(checks) ?? await this.#configured(checks);
     for (const name of new Set(this.#options.interfaces)) {
       if (!state.interfaces.has(name)) state.apply({ method: "interface", params: { name } });
@@ -260,7 +279,7 @@ class Daemon {
     return file;
   }
 
-  async #startWorkers(count: number, sessions: SessionMemory): Promise<WorkerHandle[]> {
+  async #startWorkers(count: number, sessions: SessionMemory, offload: Offload): Promise<WorkerHandle[]> {
     const workers: WorkerHandle[] = [];
     const wakeFds = Array.from({ length: count }, () => createEventFd());
     this.#onStop("workers", async () => {
@@ -276,6 +295,7 @@ class Daemon {
         wakeFds,
         affinity: sessions.affinity,
         filter: sessions.filter,
+        offload: offload.plan(index),
         counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS).buffer,
       };
       workers.push(await WorkerHandle.start(index, plan, (reason) => this.#fail(reason)));

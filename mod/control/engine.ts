@@ -13,6 +13,7 @@ import { BatchError, ConfigState } from "../config/state.ts";
 import type { Migrated } from "../worker/messages.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Log } from "./log.ts";
+import { type Offload, reportAll } from "./offload.ts";
 import type { ApplyParams, ApplyResult, BatchResult, ImportParams } from "./protocol.ts";
 import type { Publisher } from "./publisher.ts";
 import { reportChanges } from "./report.ts";
@@ -28,6 +29,7 @@ export interface EngineParts {
   attachments: Attachments;
   publisher: Publisher;
   sessions: SessionMemory;
+  offload: Offload;
   workers: readonly WorkerHandle[];
   log: Log;
 }
@@ -183,8 +185,10 @@ export class Engine {
   }
 
   async #setConf(before: Conf, after: Conf): Promise<void> {
-    const { sessions, workers, log } = this.#parts;
+    const { sessions, offload, workers, log } = this.#parts;
     sessions.setTimeouts(after);
+    await offload.setConf(after, workers);
+    if (before.timeout !== after.timeout || before.tcpTimeout !== after.tcpTimeout) await reportAll(workers);
     if (before.buckets === after.buckets) return;
     const next = sessions.prepare(after);
     const all = <T>(kind: "watch" | "migrate" | "settle") =>

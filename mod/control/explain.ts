@@ -75,7 +75,9 @@ export function explain(parts: ShowParts, params: unknown): Explanation {
     packet: packetText(observation.before),
     interface: slotName(parts, question.slot),
     service: record === null ? null : vipName(record),
-    session: found === null ? null : describeSession(found.table, found.entry, found.worker, nowSeconds()),
+    session: found === null
+      ? null
+      : describeSession(found.table, found.entry, found.worker, nowSeconds(), parts.offload),
     slot: record === null || pod === null || found !== null ? null : slotOf(tables, record, question, pod),
     slots: record === null ? null : record.slotsLength,
     pod: podRecord?.address ?? null,

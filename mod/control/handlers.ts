@@ -14,6 +14,7 @@ import { VERSION } from "../config/version.ts";
 import type { Engine } from "./engine.ts";
 import { Captures } from "./capture.ts";
 import { explain } from "./explain.ts";
+import { reportAll } from "./offload.ts";
 import type { ApplyParams, ImportParams, Method, Methods, ShowVersion } from "./protocol.ts";
 import type { Handler } from "./rpc_server.ts";
 import {
@@ -55,9 +56,16 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
       return null;
     },
     show: () => showKu(parts),
-    showVip: (params) => isVerbose(params) ? showVipsVerbose(parts) : showVips(parts),
+    showVip: async (params) => {
+      if (!isVerbose(params)) return showVips(parts);
+      await reportAll(parts.workers);
+      return showVipsVerbose(parts);
+    },
     showNodeCounters: () => showNodeCounters(parts),
-    showSessions: () => showSessions(parts),
+    showSessions: async () => {
+      await reportAll(parts.workers);
+      return showSessions(parts);
+    },
     traceAdd: (params) => trace.add(params),
     traceClear: () => trace.clear(),
     showTrace: () => trace.show(),
@@ -65,7 +73,8 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
     captureRead: (params) => captures.read(params),
     captureStop: (params) => captures.stop(params),
     explain: (params) => explain(parts, params),
-    listSessions: (params) => listSessions(parts.sessions, params),
+    listSessions: (params) => listSessions(parts, params),
+    showOffload: () => parts.offload.show(parts.workers),
     showInterface: () => showInterfaces(parts),
     version: showVersion,
   };

@@ -27,6 +27,8 @@ import type { WorkerHandle } from "./worker_handle.ts";
 const FOLLOW_QUEUES_MS = 1000;
 /** How often deleted pods are looked at. */
 const FORGET_PODS_MS = 5000;
+/** How often the kernel is asked which interfaces take frames from XDP programs, if one is steered by such. */
+const FOLLOW_TAKERS_MS = 1000;
 /**
  * How often neighbors that packets go to are named to the kernel. It would find them stale otherwise, for it does not see the
  * packets, and never notice that one has gone (net/core/neighbour.c: REACHABLE lasts about 30 s).
@@ -67,6 +69,7 @@ export class Housekeeping {
         () => this.#do("following queues", () => this.#parts.attachments.followQueues()),
         FOLLOW_QUEUES_MS,
       ),
+      setInterval(() => this.#do("looking at interfaces", () => this.#followTakers()), FOLLOW_TAKERS_MS),
       setInterval(() => this.#do("refreshing neighbors", () => this.#useNeighbors()), USE_NEIGHBORS_MS),
     ];
   }
@@ -111,6 +114,14 @@ export class Housekeeping {
     if (!ownProgramsOn(pair.ku1.index).includes("ku_ring")) {
       onLost(`${pair.ku1.name} : its XDP program was removed by somebody else, start ku again`);
     }
+  }
+
+  /** A veth whose other end lost its XDP program or GRO drops what XDP sends it, and rtnetlink does not tell. */
+  async #followTakers(): Promise<void> {
+    const { attachments, publisher } = this.#parts;
+    if (!attachments.takersChanged()) return;
+    publisher.networkChanged();
+    await publisher.publish();
   }
 
   async #forgetPods(): Promise<void> {

@@ -30,6 +30,12 @@ export class IdPool {
     return this.#next < this.#limit ? this.#next++ : -1;
   }
 
+  /** Takes this number, which nobody has. */
+  reserve(id: number): void {
+    while (this.#next <= id) this.put(this.#next++);
+    this.#free.splice(this.#free.indexOf(id), 1);
+  }
+
   put(id: number): void {
     this.#free.push(id);
     this.#sorted = false;

@@ -7,7 +7,7 @@
 
 import type { Family, Labels } from "../metrics/prometheus.ts";
 import { NODE_COUNTERS } from "../metrics/counters.ts";
-import type { WorkerReport } from "../worker/messages.ts";
+import type { Offloaded, WorkerReport } from "../worker/messages.ts";
 import { processFamilies } from "./metrics_process.ts";
 import type { ShowInterface, ShowPod, ShowVipVerbose } from "./protocol.ts";
 import {
@@ -31,6 +31,7 @@ export async function metricFamilies(parts: ShowParts): Promise<Family[]> {
   return [
     ...nodeFamilies(parts),
     ...workerFamilies(parts, reports, interfaces),
+    ...offloadFamilies(parts, reports),
     ...interfaceFamilies(interfaces),
     ...vipFamilies(showVipsVerbose(parts)),
     ...processFamilies(),
@@ -116,6 +117,37 @@ function workerFamilies(
       "ku_ring_fill_empty",
       "Times the kernel found no frame to receive into.",
       received.map(({ labels, fillRingEmpty }) => [labels, fillRingEmpty]),
+    ),
+  ];
+}
+
+/** What the kernel repeats of established sessions. */
+function offloadFamilies({ offload }: ShowParts, reports: readonly WorkerReport[]): Family[] {
+  const rows = (pick: (of: Offloaded) => number): Row[] =>
+    reports.map((report, worker) => [{ worker }, pick(report.offload)]);
+  const { misses, capacity } = offload;
+  return [
+    gauge("ku_offload_sessions", "Sessions that the kernel repeats.", rows(({ used }) => used)),
+    gauge("ku_offload_capacity", "Sessions that it may repeat.", [[{}, capacity]]),
+    counter("ku_offload_installs", "Sessions given to the kernel.", rows(({ begun }) => begun)),
+    counter("ku_offload_refused", "Sessions for which there was no room.", rows(({ refused }) => refused)),
+    counter(
+      "ku_offload_packets",
+      "Packets repeated by the kernel.",
+      rows(({ packets }) => packets),
+      "packets",
+    ),
+    counter(
+      "ku_offload_bytes",
+      "Bytes of IP packets repeated by the kernel.",
+      rows(({ bytes }) => bytes),
+      "bytes",
+    ),
+    counter(
+      "ku_offload_miss_packets",
+      "Packets of services left to the rings, by reason.",
+      Object.entries(misses).map(([reason, count]) => [{ reason }, count]),
+      "packets",
     ),
   ];
 }

@@ -34,6 +34,8 @@ export interface PublisherParts {
   workers: readonly WorkerHandle[];
   ku0: Link;
   hostRoutes: HostRoutes;
+  /** Called once, when the workers run the first generation, and before packets are steered to them. */
+  onFirst: () => Promise<void>;
 }
 
 export class Publisher {
@@ -114,6 +116,7 @@ export class Publisher {
     await Promise.all(workers.map((worker) => worker.running(generation)));
     this.#generation = generation;
     this.#staged = stage;
+    if (generation === 1) await this.#parts.onFirst();
 
     // What comes is steered from now on.
     steering.match.add(services.matchKeys.takeAdded());
@@ -130,7 +133,7 @@ export class Publisher {
     if (retired.services.length > 0) {
       const ids = retired.services.map((record) => record.id);
       await Promise.all(
-        workers.map((worker) => worker.request({ kind: "flush", services: ids, pods: null })),
+        workers.map((worker) => worker.request({ kind: "flush", services: ids, pods: null, retired: true })),
       );
     }
     services.release(retired, (serviceIds, podIds) => {

@@ -12,7 +12,7 @@ import type { Address, Link } from "../netlink/messages.ts";
 import type { Mirror } from "../netlink/mirror.ts";
 import { KU0_MAC } from "../netlink/pair.ts";
 import { AdjacencyTable } from "../table/adjacency.ts";
-import { IF_NAT4_IN, IF_NAT6_IN, IF_PRESENT, InterfaceTable } from "../table/interface.ts";
+import { IF_NAT4_IN, IF_NAT6_IN, IF_PRESENT, IF_XDP_OUT, InterfaceTable } from "../table/interface.ts";
 import { RouteTable } from "../table/route.ts";
 
 // include/uapi/linux/rtnetlink.h enum rt_scope_t
@@ -24,6 +24,8 @@ export interface SlottedLink {
   slot: number;
   link: Link;
   spec: InterfaceSpec;
+  /** It sends frames that an XDP program redirects to it. */
+  takesXdp: boolean;
 }
 
 /** The buffers of one generation, as far as they come from the network. */
@@ -82,10 +84,11 @@ function buildInterfaces(mirror: Mirror, attached: readonly SlottedLink[], ku0: 
     ip6: primary(anyAddress, 16),
     ifindex: ku0.index,
   });
-  for (const { slot, link, spec } of attached) {
+  for (const { slot, link, spec, takesXdp } of attached) {
     const own = ofIndex.get(link.index) ?? [];
     table.set(slot, {
-      flags: IF_PRESENT | (spec.nat4 ? IF_NAT4_IN : 0) | (spec.nat6 ? IF_NAT6_IN : 0),
+      flags: IF_PRESENT | (spec.nat4 ? IF_NAT4_IN : 0) | (spec.nat6 ? IF_NAT6_IN : 0) |
+        (takesXdp ? IF_XDP_OUT : 0),
       mtuBytes: link.mtuBytes,
       mac: link.mac ?? KU0_MAC,
       // An interface without an address of its own borrows one, as the kernel does (inet_select_addr).

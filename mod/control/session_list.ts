@@ -10,9 +10,10 @@
 import { formatAddress } from "../config/address.ts";
 import { Fields } from "../config/fields.ts";
 import { checkRange, checkWord } from "../config/rules.ts";
-import { SESSION_LAST_SEEN, SESSION_ORIGINAL, type SessionTable } from "../table/session.ts";
+import { SESSION_LAST_SEEN, SESSION_OFFLOAD, SESSION_ORIGINAL, type SessionTable } from "../table/session.ts";
 import { nowSeconds } from "../worker/clock.ts";
 import { parseEndpointRange, sharesBits } from "./endpoint_filter.ts";
+import type { Offload } from "./offload.ts";
 import type { SessionPage, SessionQuery, ShowSession } from "./protocol.ts";
 import { SESSION_STATES } from "./protocol.ts";
 import type { SessionMemory } from "./session_memory.ts";
@@ -34,21 +35,26 @@ export const PROTOCOL_WORDS: Readonly<Record<number, string>> = {
 const TCP = 6;
 
 type Sessions = Pick<SessionMemory, "four" | "six">;
+/** Who knows what the kernel has carried. */
+type Kernel = Pick<Offload, "countsOf">;
 
 /** Every session. */
-export function showSessions({ sessions }: { sessions: Sessions }): ShowSession[] {
+export function showSessions({ sessions, offload }: { sessions: Sessions; offload: Kernel }): ShowSession[] {
   const now = nowSeconds();
   const shown: ShowSession[] = [];
   for (const { table, worker } of tablesOf(sessions)) {
     if (table.used() > 0) {
-      table.forEach(now, (entry) => shown.push(describeSession(table, entry, worker, now)));
+      table.forEach(now, (entry) => shown.push(describeSession(table, entry, worker, now, offload)));
     }
   }
   return shown;
 }
 
 /** Sessions from the query's cursor on that pass its filters, as many as make a page. */
-export function listSessions(sessions: Sessions, params: unknown): SessionPage {
+export function listSessions(
+  { sessions, offload }: { sessions: Sessions; offload: Kernel },
+  params: unknown,
+): SessionPage {
   const { cursor, matches } = decodeQuery(params);
   const now = nowSeconds();
   const tables = tablesOf(sessions);
@@ -65,7 +71,7 @@ export function listSessions(sessions: Sessions, params: unknown): SessionPage {
       table.forEach(
         now,
         (place) => {
-          if (matches(table, place)) found.push(describeSession(table, place, worker, now));
+          if (matches(table, place)) found.push(describeSession(table, place, worker, now, offload));
         },
         entry,
         LOOK_AT_ONCE,
@@ -89,6 +95,7 @@ export function describeSession(
   entry: number,
   worker: number,
   now: number,
+  offload: Kernel,
 ): ShowSession {
   const { words, addressWords: width } = table;
   const original = entry + SESSION_ORIGINAL;
@@ -105,6 +112,7 @@ export function describeSession(
     state: stateWord(protocol, state),
     idleSeconds: Math.max(0, now - words[entry + SESSION_LAST_SEEN]),
     timeoutSeconds: table.timeouts[state],
+    kernel: offload.countsOf(worker, words[entry + SESSION_OFFLOAD]),
   };
 }
 

@@ -13,7 +13,7 @@ import { SessionFilter } from "../table/filter.ts";
 import { Mailbox } from "../table/mailbox.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SessionTable } from "../table/session.ts";
-import type { FilterMemory, SessionBuffers } from "../worker/messages.ts";
+import type { SessionBuffers, SharedMemory } from "../worker/messages.ts";
 
 /** Untracked flows remembered by a worker and address width; 72 and 120 bytes each. */
 const OVERFLOW_PLACES = 8192;
@@ -34,7 +34,7 @@ export class SessionMemory {
   readonly mailboxes: SharedArrayBuffer[][];
   /** Clients' pods where affinity has an end, by worker. */
   readonly affinity: SharedArrayBuffer[];
-  readonly filter: FilterMemory;
+  readonly filter: SharedMemory;
 
   /** `filter`: the steering programs' memory of expected answers, unused so far. */
   constructor(workerCount: number, conf: Conf, filter: Mapping) {

@@ -12,6 +12,7 @@ import { nowSeconds } from "../worker/clock.ts";
 import { SESSION_POD, type SessionTable } from "../table/session.ts";
 import type { Attachments } from "./attachments.ts";
 import type { ShowInterface, ShowKu, ShowNodeCounter, ShowPod, ShowVip, ShowVipVerbose } from "./protocol.ts";
+import type { Offload } from "./offload.ts";
 import type { Publisher } from "./publisher.ts";
 import type { PodRecord, ServiceRecord, ServiceTables } from "./service_tables.ts";
 import type { SessionMemory } from "./session_memory.ts";
@@ -23,6 +24,7 @@ export interface ShowParts {
   attachments: Attachments;
   publisher: Publisher;
   sessions: SessionMemory;
+  offload: Offload;
   workers: readonly WorkerHandle[];
   startedSeconds: number;
 }
@@ -54,9 +56,9 @@ export function showKu(parts: ShowParts): ShowKu {
 }
 
 /** Packet memory, tables, sessions and counters. */
-function memoryBytes({ workers, sessions, publisher }: ShowParts): number {
+function memoryBytes({ workers, sessions, offload, publisher }: ShowParts): number {
   const ofWorkers = workers.reduce((sum, worker) => sum + worker.memoryBytes, 0);
-  return ofWorkers + sessions.bytes + publisher.bytes;
+  return ofWorkers + sessions.bytes + offload.bytes + publisher.bytes;
 }
 
 /** Live sessions of every table, and how many fit. */

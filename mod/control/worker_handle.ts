@@ -15,9 +15,10 @@ import {
   WORD_SENT,
 } from "../worker/control_words.ts";
 import type {
-  FilterMemory,
   MemoryPlan,
+  OffloadPlan,
   SessionBuffers,
+  SharedMemory,
   Unresolved,
   WorkerMessage,
   WorkerReply,
@@ -40,7 +41,8 @@ export interface WorkerStart {
   /** An eventfd for each worker. They may write to each other's as long as any of them runs. */
   wakeFds: number[];
   affinity: SharedArrayBuffer[];
-  filter: FilterMemory;
+  filter: SharedMemory;
+  offload: OffloadPlan;
   counters: SharedArrayBuffer;
 }
 

@@ -13,8 +13,8 @@
 
 import * as counters from "../metrics/counters.ts";
 import * as interfaces from "../table/interface.ts";
-import * as offloads from "../table/offload.ts";
-import type { OffloadTable } from "../table/offload.ts";
+import type { FlowCounter, OffloadTable } from "../table/offload.ts";
+import * as flow from "../table/offload_flow.ts";
 import * as layout from "../table/offload_layout.ts";
 import * as pods from "../table/pod.ts";
 import * as services from "../table/service.ts";
@@ -28,7 +28,7 @@ import * as tcpStates from "./tcp_state.ts";
 
 // Own constants: see "Speed" in context.ts.
 const { IF_FLAGS, IF_STRIDE, IF_XDP_OUT } = interfaces;
-const { SCRATCH_FLAGS, SCRATCH_MACS, SCRATCH_MTU, SCRATCH_SLOT, SCRATCH_WAY_WORDS } = offloads;
+const { SCRATCH_FLAGS, SCRATCH_MACS, SCRATCH_MTU, SCRATCH_SLOT, SCRATCH_WAY_WORDS } = flow;
 const {
   SESSION_LAST_SEEN,
   SESSION_NOTE,
@@ -46,6 +46,10 @@ const { TCP_NOTE_FIN_ORIGINAL, TCP_NOTE_FIN_REPLY, TCP_NOTE_RESET } = tcpStates;
 const CLOSING_NOTES = TCP_NOTE_FIN_ORIGINAL | TCP_NOTE_FIN_REPLY | TCP_NOTE_RESET;
 /** A session that found no room, or whose way out is not open, is not tried again before. */
 const RETRY_SECONDS = 4;
+/** Part of a session table looked at each second for those to be tried again. */
+const RETRY_SHARE = 8;
+/** SESSION_NOTE: the stamp above, the TCP notes below; see session_hit.ts. */
+const SESSION_STAMP_SHIFT = 8;
 
 /** Has the kernel repeat the session from now on, if it is one to be repeated, and tried again by now. */
 export function offloadSession(c: Context, table: SessionTable, entry: number): void {
@@ -74,7 +78,10 @@ export function withdrawAll(c: Context): void {
 export function followFlows(c: Context, from: number, count: number): number {
   const { offload } = c;
   if (offload === null) return 0;
-  if (from === 0) offload.reclaim();
+  if (from === 0) {
+    offload.reclaim();
+    if (offload.refused > 0) retryRefused(c, offload);
+  }
   const end = Math.min(from + count, offload.capacity);
   for (let flow = from; flow < end; flow++) {
     const entry = offload.entryOf(flow);
@@ -88,6 +95,27 @@ export function followFlows(c: Context, from: number, count: number): number {
   return end === offload.capacity ? 0 : end;
 }
 
+/** Has a share of the sessions that found no room tried again: at their next packet, which goes the long way because they are not stamped. */
+function retryRefused(c: Context, offload: OffloadTable): void {
+  const retry = (table: SessionTable, from: number): number => {
+    const count = Math.ceil(table.capacity / RETRY_SHARE);
+    table.forEach(
+      c.now,
+      (entry) => {
+        const refusedUntil = -table.words[entry + SESSION_OFFLOAD];
+        if (refusedUntil <= 0 || refusedUntil > c.now) return;
+        const notes = table.words[entry + SESSION_NOTE] & 0xff;
+        table.words[entry + SESSION_NOTE] = ((c.stamp - 1) << SESSION_STAMP_SHIFT) | notes;
+      },
+      from,
+      count,
+    );
+    return from + count >= table.capacity ? 0 : from + count;
+  };
+  offload.retry4 = retry(c.sessions4, offload.retry4);
+  offload.retry6 = retry(c.sessions6, offload.retry6);
+}
+
 /** See Processor.reviseOffload. */
 export function reviseFlows(c: Context): void {
   forEachFlow(c, (table, entry, offload, flow) => {
@@ -95,13 +123,13 @@ export function reviseFlows(c: Context): void {
     if (agrees && offload.leavesBy(flow)) return;
     withdrawSession(c, table, entry);
     if (!agrees) return;
-    const next = offload.begin(table, entry);
+    const next = offload.begin(table, entry, flow);
     if (next >= 0) table.words[entry + SESSION_OFFLOAD] = next + 1;
   });
 }
 
 /** A worker's counters, to which flows add what they have carried. */
-export class FlowCounters implements offloads.FlowCounter {
+export class FlowCounters implements FlowCounter {
   readonly #counters: counters.Counters;
 
   constructor(of: counters.Counters) {

@@ -53,6 +53,7 @@ import { forward4 } from "./known4.ts";
 import { forward6 } from "./known6.ts";
 import { lookAhead4 } from "./look_ahead4.ts";
 import { lookAhead6 } from "./look_ahead6.ts";
+import { adoptFlows } from "./adopt.ts";
 import { followFlows, reviseFlows, withdrawAll } from "./offload.ts";
 import { makePiece, piecesLeft } from "./pieces.ts";
 import { readReports } from "./reports.ts";
@@ -165,6 +166,14 @@ export class Processor {
   /** Takes over from `count` flows of the kernel, number `from` on, what they have carried and when; returns the number to go on with, or 0. */
   followOffload(from: number, count: number): number {
     return followFlows(this.#context, from, count);
+  }
+
+  /**
+   * Makes sessions of the flows that an earlier ku left in the kernel, where the running tables still agree with them, and ends the
+   * others; before any packet. Returns how many there are.
+   */
+  adoptOffload(): number {
+    return adoptFlows(this.#context);
   }
 
   /** Has the kernel repeat nothing any more. */

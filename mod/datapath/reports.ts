@@ -8,7 +8,7 @@ import type { Mailbox } from "../table/mailbox.ts";
 import { REPORT_END, REPORT_REPLY } from "../table/mailbox.ts";
 import { SESSION_NOTE, SESSION_OFFLOAD, SESSION_POD } from "../table/session.ts";
 import type { Context } from "./context.ts";
-import { withdrawSession } from "./offload.ts";
+import { offloadSession, withdrawSession } from "./offload.ts";
 import { tcpNotes, tcpState } from "./tcp_state.ts";
 
 /** The TCP bits of SESSION_NOTE. */
@@ -38,4 +38,5 @@ function apply(c: Context, box: Mailbox): void {
   words[entry + SESSION_NOTE] = (note & ~NOTE_MASK) | notes;
   const next = tcpState(notes);
   if (next !== state) table.setState(entry, next);
+  offloadSession(c, table, entry);
 }

@@ -199,5 +199,6 @@ function serviceLives(c: Context, table: SessionTable, entry: number): boolean {
 }
 
 function stampSession(c: Context, words: Int32Array, entry: number): void {
+  if (words[entry + SESSION_OFFLOAD] < 0) words[entry + SESSION_OFFLOAD] = 0; // another generation, another try
   words[entry + SESSION_NOTE] = (c.stamp << NOTE_BITS) | (words[entry + SESSION_NOTE] & NOTE_MASK);
 }

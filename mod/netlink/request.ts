@@ -1,5 +1,5 @@
 /*
- * Questions and orders to the kernel over one rtnetlink socket. The kernel acts on a request before `send` returns,
+ * Questions and orders to the kernel over one netlink socket, of rtnetlink or another protocol. The kernel acts on a request before `send` returns,
  * so a request and its answer are one plain, synchronous call. An order the kernel refuses becomes a SystemError that
  * names the order and carries the kernel's own explanation (extended acknowledgment) when there is one.
  *
@@ -9,6 +9,7 @@
 import { EINTR, SystemError } from "../../ffi/errno.ts";
 import { NetlinkSocket } from "../../ffi/netlink_socket.ts";
 import {
+  NETLINK_ROUTE,
   NLM_F_ACK,
   NLM_F_ACK_TLVS,
   NLM_F_CAPPED,
@@ -44,8 +45,13 @@ export type Decoder<T> = (view: DataView, message: Message) => T | null;
 
 /** One socket for requests. Not for notifications. */
 export class RequestSocket {
-  readonly #socket = new NetlinkSocket([]);
+  readonly #socket: NetlinkSocket;
   #sequence = 0;
+
+  /** Throws SystemError. */
+  constructor(protocol = NETLINK_ROUTE) {
+    this.#socket = new NetlinkSocket([], protocol);
+  }
 
   /** Has the kernel carry out `order`. Throws SystemError. */
   execute(order: Order): void {

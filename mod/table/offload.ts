@@ -13,47 +13,36 @@
  * References: ffi/bpf/flow.h (the reader); RFC 1624 eqn. 3 (differences of checksums); hash.ts.
  */
 
-import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
+import { keyedHash4, keyedHash6 } from "./hash.ts";
 import * as layout from "./offload_layout.ts";
-import { SESSION_ORIGINAL, SESSION_POD, SESSION_SERVICE, type SessionTable } from "./session.ts";
+import { leavesBy, readTuple, SCRATCH_WAY_WORDS, writeFlow } from "./offload_flow.ts";
+import { type OffloadMemory, readU64, writeU64 } from "./offload_memory.ts";
+import { SESSION_ORIGINAL, type SessionTable } from "./session.ts";
 
 /** Programs run for microseconds and are not interrupted. */
 const REST_SECONDS = 2;
-/** Words of one direction in `ways`. */
-export const SCRATCH_WAY_WORDS = 6;
 const NS_PER_SECOND = 1e9;
-const WORD = 2 ** 32;
-/** A multiple of 0xffff above every sum that is subtracted from it. */
-const SUM_ZERO = 0xffff * 32;
-
-/** Columns of `ways`, the caller's description of how a direction leaves. MACs as the datapath's hops have them: int32 words. */
-export const SCRATCH_SLOT = 0;
-export const SCRATCH_FLAGS = 1;
-export const SCRATCH_MTU = 2;
-export const SCRATCH_MACS = 3;
-
-/** The memory that programs and workers share. */
-export interface OffloadMemory {
-  readonly conf: Int32Array;
-  readonly index: Int32Array;
-  readonly flows: Int32Array;
-}
 
 /** Whoever adds up what flows have carried: packets and bytes since it was last told, in one direction (1 = the pod's answers). */
 export interface FlowCounter {
   countFlow(service: number, pod: number, direction: number, packets: number, bytes: number): void;
 }
 
-/** Makes the memory (all zero) ready for flows, which are repeated once `setOffloadEpoch` says so. `seed`: at least four random words. */
-export function prepareOffload({ conf, index }: OffloadMemory, seed: Uint32Array): void {
-  expandSeed(seed, conf, layout.OFFLOAD_CONF_KEY);
-  conf[layout.OFFLOAD_CONF_MASK] = index.length / layout.OFFLOAD_BUCKET_WORDS - 1;
+/** The session that a flow was made into again. */
+export interface Adopted {
+  entry: number;
+  service: number;
+  pod: number;
 }
 
-/** One store: flows of other epochs count no more; 0 = nothing is repeated. */
-export function setOffloadEpoch({ conf }: OffloadMemory, epoch: number): void {
-  Atomics.store(conf, layout.OFFLOAD_CONF_EPOCH, epoch);
-}
+/** See OffloadTable.adopt. */
+export type AdoptVisitor = (
+  flow: number,
+  protocol: number,
+  isWide: boolean,
+  original: Int32Array,
+  reply: Int32Array,
+) => Adopted | null;
 
 /** The flows of one worker. See the top of the file. */
 export class OffloadTable {
@@ -64,6 +53,12 @@ export class OffloadTable {
   /** Sessions begun, and those for which there was no room, since the start. */
   begun = 0;
   refused = 0;
+  /** Where the owner's search for sessions that were refused goes on, in each of its tables. */
+  retry4 = 0;
+  retry6 = 0;
+  /** What they have carried, as far as it was told. */
+  packets = 0;
+  bytes = 0;
   /** Scratch for `begin`: SCRATCH_… of the original direction, then of the reply's. */
   readonly ways = new Int32Array(2 * SCRATCH_WAY_WORDS);
 
@@ -88,8 +83,18 @@ export class OffloadTable {
   #restingAt = 0;
   #restingCount = 0;
 
-  /** Flows `first` … `first + count - 1` of the memory, for worker number `worker`. They must be unused. */
-  constructor(memory: OffloadMemory, first: number, count: number, worker: number, counter: FlowCounter) {
+  /**
+   * Flows `first` … `first + count - 1` of the memory, for worker number `worker`. They must be unused, unless an earlier ku's are there
+   * (`takenOver`): then none is begun before `adopt`.
+   */
+  constructor(
+    memory: OffloadMemory,
+    first: number,
+    count: number,
+    worker: number,
+    counter: FlowCounter,
+    takenOver = false,
+  ) {
     this.#conf = memory.conf;
     this.#index = memory.index;
     this.#flows = memory.flows;
@@ -103,7 +108,7 @@ export class OffloadTable {
     this.#places = new Int32Array(2 * count);
     this.#told = new Float64Array(4 * count);
     this.#free = Int32Array.from({ length: count }, (_, i) => count - 1 - i);
-    this.#freeCount = count;
+    this.#freeCount = takenOver ? 0 : count;
     this.#resting = new Int32Array(count);
     this.#since = new Int32Array(count);
   }
@@ -135,9 +140,9 @@ export class OffloadTable {
 
   /**
    * Has the programs repeat the session at `entry`, whose packets leave by `ways`. Returns the flow's number, or -1: no room.
-   * From here on packets may pass the worker by.
+   * From here on packets may pass the worker by. What flow `before` of the same session has carried counts as this one's.
    */
-  begin(table: SessionTable, entry: number): number {
+  begin(table: SessionTable, entry: number, before = -1): number {
     const epoch = Atomics.load(this.#conf, layout.OFFLOAD_CONF_EPOCH);
     if (epoch === 0 || this.used >= this.limit || this.#freeCount === 0) {
       this.refused++;
@@ -152,9 +157,47 @@ export class OffloadTable {
     this.#write(table, entry, flow);
     this.#entries[flow] = entry;
     this.#wide[flow] = table.addressWords === 4 ? 1 : 0;
+    if (before >= 0) this.#inherit(before, flow);
     this.begun++;
     Atomics.store(this.#flows, this.#at(flow) + layout.FLOW_EPOCH, epoch);
     return flow;
+  }
+
+  /**
+   * Takes over the flows that are there: `visit` is called with each one that counts, its protocol, and the tuples of both directions (9
+   * words each in `original` and `reply`, of which IPv4 uses three), and returns the session it has made of it, or null: the
+   * flow ends. The rest is free from now on.
+   */
+  adopt(visit: AdoptVisitor): void {
+    const epoch = Atomics.load(this.#conf, layout.OFFLOAD_CONF_EPOCH);
+    const original = new Int32Array(9);
+    const reply = new Int32Array(9);
+    this.#freeCount = 0;
+    for (let flow = this.#count - 1; flow >= 0; flow--) {
+      const at = this.#at(flow);
+      if (epoch === 0 || this.#flows[at + layout.FLOW_EPOCH] !== epoch) {
+        this.#free[this.#freeCount++] = flow;
+        continue;
+      }
+      const kind = this.#flows[at + layout.FLOW_KIND];
+      const isWide = (kind >>> 8 & 0xff) === 6;
+      readTuple(this.#flows, at, 0, isWide, original);
+      readTuple(this.#flows, at, 1, isWide, reply);
+      const adopted = this.#findPlaces(flow, kind & 0xff, isWide, original, reply)
+        ? visit(flow, kind & 0xff, isWide, original, reply)
+        : null;
+      if (adopted !== null) {
+        this.#entries[flow] = adopted.entry;
+        this.#wide[flow] = isWide ? 1 : 0;
+        this.#flows[at + layout.FLOW_SERVICE] = adopted.service;
+        this.#flows[at + layout.FLOW_POD] = adopted.pod;
+        this.#flows[at + layout.FLOW_WORKER] = this.#worker;
+        this.begun++;
+      } else {
+        this.#flows[at + layout.FLOW_SERVICE] = -1;
+        this.end(flow);
+      }
+    }
   }
 
   /** From now on the worker has all of the session's packets. What the flow has carried is told; the caller marks the session. */
@@ -203,9 +246,12 @@ export class OffloadTable {
       const packets = readU64(flows, way + layout.WAY_PACKETS);
       if (packets === this.#told[told]) continue;
       const bytes = readU64(flows, way + layout.WAY_BYTES);
+      const morePackets = packets - this.#told[told];
+      const moreBytes = bytes - this.#told[told + 1];
+      this.packets += morePackets;
+      this.bytes += moreBytes;
       const service = flows[at + layout.FLOW_SERVICE];
       if (service >= 0) {
-        const [morePackets, moreBytes] = [packets - this.#told[told], bytes - this.#told[told + 1]];
         this.#counter.countFlow(service, flows[at + layout.FLOW_POD], direction, morePackets, moreBytes);
       }
       this.#told[told] = packets;
@@ -230,72 +276,43 @@ export class OffloadTable {
 
   /** Whether the flow leaves both ways as `ways` says. */
   leavesBy(flow: number): boolean {
-    for (let direction = 0; direction < 2; direction++) {
-      const way = this.#at(flow) + layout.FLOW_WAYS + direction * layout.WAY_WORDS;
-      for (let i = 0; i < SCRATCH_WAY_WORDS; i++) {
-        if (this.#flows[way + WAY_COLUMNS[i]] !== this.#wayWord(direction, i)) return false;
-      }
-    }
-    return true;
+    return leavesBy(this.#flows, this.#at(flow), this.ways);
   }
 
-  /** Packets (column 0) or bytes (1) that the flow has carried in one direction. */
-  carried(flow: number, direction: number, column: 0 | 1): number {
-    return readU64(
-      this.#flows,
-      this.#at(flow) + layout.FLOW_WAYS + direction * layout.WAY_WORDS + 2 * column,
-    );
+  /** Where the index names the flow; false when it does not, in both directions. */
+  #findPlaces(flow: number, protocol: number, isWide: boolean, ...tuples: Int32Array[]): boolean {
+    return tuples.every((tuple, direction) => {
+      const hash = this.#hashOf(isWide, protocol, tuple, 0);
+      const word = (hash & layout.OFFLOAD_TAG) | (2 * (this.#first + flow) + 1 + direction);
+      const bucket = (hash & this.#conf[layout.OFFLOAD_CONF_MASK]) * layout.OFFLOAD_BUCKET_WORDS;
+      const place = this.#index.subarray(bucket, bucket + layout.OFFLOAD_BUCKET_WORDS).indexOf(word);
+      this.#places[2 * flow + direction] = bucket + place;
+      return place >= 0;
+    });
   }
 
   #at(flow: number): number {
     return (this.#first + flow) * layout.FLOW_WORDS;
   }
 
-  #wayWord(direction: number, column: number): number {
-    const word = this.ways[direction * SCRATCH_WAY_WORDS + column];
-    return column < SCRATCH_MACS ? word : layout.swap32(word);
-  }
-
   #write(table: SessionTable, entry: number, flow: number): void {
-    const flows = this.#flows;
-    const { words } = table;
     const at = this.#at(flow);
-    const four = table.addressWords === 1;
-    flows.fill(0, at, at + layout.FLOW_WORDS);
+    writeFlow(this.#flows, at, table, entry, this.ways);
+    this.#flows[at + layout.FLOW_WORKER] = this.#worker;
     this.#told.fill(0, 4 * flow, 4 * flow + 4);
-    flows[at + layout.FLOW_KIND] = table.protocol(entry) | (four ? 4 : 6) << 8;
-    flows[at + layout.FLOW_SERVICE] = words[entry + SESSION_SERVICE];
-    flows[at + layout.FLOW_POD] = words[entry + SESSION_POD];
-    flows[at + layout.FLOW_WORKER] = this.#worker;
-    const width = table.addressWords;
-    for (let direction = 0; direction < 2; direction++) {
-      const from = entry + (direction === 0 ? SESSION_ORIGINAL : table.replyAt);
-      const tuple = at + layout.FLOW_TUPLES + direction * layout.FLOW_TUPLE_WORDS;
-      const addresses = four ? tuple : at + layout.FLOW_ADDRESSES6 + 8 * direction;
-      for (let i = 0; i < 2 * width; i++) flows[addresses + i] = layout.swap32(words[from + i]);
-      flows[tuple + 2] = layout.swap32(words[from + 2 * width]);
-      this.#writeWay(table, entry, at, direction);
-    }
     this.setLastSeen(flow, this.now);
     this.setTimeout(flow, table.timeouts[table.state(entry)]);
   }
 
-  #writeWay(table: SessionTable, entry: number, at: number, direction: number): void {
-    const way = at + layout.FLOW_WAYS + direction * layout.WAY_WORDS;
-    for (let i = 0; i < SCRATCH_WAY_WORDS; i++) {
-      this.#flows[way + WAY_COLUMNS[i]] = this.#wayWord(direction, i);
+  #inherit(from: number, to: number): void {
+    for (let direction = 0; direction < 2; direction++) {
+      const way = layout.FLOW_WAYS + direction * layout.WAY_WORDS;
+      for (const column of [0, 1]) {
+        const told = this.#told[4 * from + 2 * direction + column];
+        writeU64(this.#flows, this.#at(to) + way + 2 * column, told);
+        this.#told[4 * to + 2 * direction + column] = told;
+      }
     }
-    const original = SESSION_ORIGINAL, reply = table.replyAt;
-    const [from, to] = direction === 0 ? [original, reply] : [reply, original];
-    const width = 2 * table.addressWords;
-    const addresses = difference(
-      sumOf(table.words, entry + from, width),
-      sumOf(table.words, entry + to, width),
-    );
-    const before = sumOf(table.words, entry + from + width, 1);
-    const after = sumOf(table.words, entry + to + width, 1);
-    const ports = before === after ? 0 : difference(before, after);
-    this.#flows[way + layout.WAY_DELTAS] = layout.swap16(addresses) | layout.swap16(ports) << 16;
   }
 
   /** Puts both directions into the index; false, with nothing changed, when one finds no room or its tag there. */
@@ -319,20 +336,13 @@ export class OffloadTable {
   }
 
   #hash(table: SessionTable, entry: number, tupleAt: number): number {
-    const { words } = table;
-    const at = entry + tupleAt;
-    const protocol = table.protocol(entry);
-    if (table.addressWords === 4) {
-      return keyedHash6(this.#conf, layout.OFFLOAD_CONF_KEY, protocol, words, at);
-    }
-    return keyedHash4(
-      this.#conf,
-      layout.OFFLOAD_CONF_KEY,
-      protocol,
-      words[at],
-      words[at + 1],
-      words[at + 2],
-    );
+    return this.#hashOf(table.addressWords === 4, table.protocol(entry), table.words, entry + tupleAt);
+  }
+
+  #hashOf(isWide: boolean, protocol: number, words: Int32Array, at: number): number {
+    const key = this.#conf;
+    if (isWide) return keyedHash6(key, layout.OFFLOAD_CONF_KEY, protocol, words, at);
+    return keyedHash4(key, layout.OFFLOAD_CONF_KEY, protocol, words[at], words[at + 1], words[at + 2]);
   }
 
   /** A free word of the hash's bucket, which then holds the tag and `number`; -1 = none, or the tag is there. */
@@ -350,45 +360,7 @@ export class OffloadTable {
   }
 }
 
-/** Where the columns of `ways` are in a flow. */
-const WAY_COLUMNS = [
-  layout.WAY_SLOT,
-  layout.WAY_FLAGS,
-  layout.WAY_MTU,
-  layout.WAY_MACS,
-  layout.WAY_MACS + 1,
-  layout.WAY_MACS + 2,
-];
-
 /** The kernel's signed comparison must not overflow. */
 function timeoutNs(seconds: number): number {
   return Math.min(seconds, 2 ** 31) * NS_PER_SECOND;
-}
-
-/** A number that another thread adds to: its upper word must be the same before and after. */
-function readU64(words: Int32Array, at: number): number {
-  for (;;) {
-    const high = Atomics.load(words, at + 1);
-    const low = Atomics.load(words, at);
-    if (Atomics.load(words, at + 1) === high) return (high >>> 0) * WORD + (low >>> 0);
-  }
-}
-
-function writeU64(words: Int32Array, at: number, value: number): void {
-  words[at] = value % WORD | 0;
-  words[at + 1] = Math.floor(value / WORD);
-}
-
-/** Sum of the halves of `count` words. */
-function sumOf(words: Int32Array, at: number, count: number): number {
-  let sum = 0;
-  for (let i = at; i < at + count; i++) sum += (words[i] >>> 16) + (words[i] & 0xffff);
-  return sum;
-}
-
-/** What a change from one sum to another adds to a complemented checksum: 1 … 0xffff. */
-function difference(before: number, after: number): number {
-  let sum = SUM_ZERO - before + after;
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return sum;
 }

@@ -22,6 +22,9 @@
 export const OFFLOAD_CONF_EPOCH = 0;
 export const OFFLOAD_CONF_MASK = 1;
 export const OFFLOAD_CONF_KEY = 2;
+/** What an earlier ku's memory is known by: mod/xdp/former_maps.ts LAYOUT_WORD, LAYOUT_VERSION. */
+export const OFFLOAD_CONF_LAYOUT = 21;
+export const OFFLOAD_LAYOUT = 1;
 export const OFFLOAD_CONF_WORDS = 32;
 
 export const OFFLOAD_BUCKET_WORDS = 8;

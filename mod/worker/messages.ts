@@ -21,10 +21,23 @@ export interface SessionBuffers {
   six: SharedArrayBuffer[];
 }
 
-/** The session filter (mod/table/filter.ts) in the process's memory; it stays there as long as the worker lives. */
-export interface FilterMemory {
+/** Memory of the process that is the kernel's too; it stays there as long as the worker lives. */
+export interface SharedMemory {
   address: bigint;
   lengthBytes: number;
+}
+
+/** The flows that the steering programs repeat (mod/table/offload.ts), in the process's memory. */
+export interface OffloadPlan {
+  conf: SharedMemory;
+  index: SharedMemory;
+  flows: SharedMemory;
+  /** This worker's flows: how many, and those there may be at a time. */
+  first: number;
+  count: number;
+  limit: number;
+  /** An earlier ku's flows are there: AdoptOffloadRequest comes, and none is begun before. */
+  takenOver: boolean;
 }
 
 export interface StartRequest {
@@ -44,7 +57,9 @@ export interface StartRequest {
   wakeFds: number[];
   /** Clients' pods of every worker, by worker index. */
   affinity: SharedArrayBuffer[];
-  filter: FilterMemory;
+  /** The session filter (mod/table/filter.ts). */
+  filter: SharedMemory;
+  offload: OffloadPlan;
   counters: SharedArrayBuffer;
 }
 
@@ -119,9 +134,33 @@ export interface FlushRequest {
   kind: "flush";
   services: number[] | null;
   pods: number[] | null;
+  /** The services are no more: nothing is counted for them any longer. */
+  retired?: boolean;
 }
 
-/** Asks for the state of packet memory and rings. Answered with {@link WorkerReport}. */
+/** What the kernel does for a worker. */
+export interface Offloaded {
+  /** Sessions that it repeats now, that it was given since the start, and that there was no room for. */
+  used: number;
+  begun: number;
+  refused: number;
+  /** What it has repeated since the start. */
+  packets: number;
+  bytes: number;
+}
+
+/** Makes sessions of the flows that an earlier ku left, by the generation that runs. Answered with their number. */
+export interface AdoptOffloadRequest {
+  kind: "adoptOffload";
+}
+
+/** How many sessions the kernel may repeat from now on; those beyond, or all while the epoch is 0, come back to the worker. */
+export interface LimitOffloadRequest {
+  kind: "limitOffload";
+  limit: number;
+}
+
+/** Asks for the state of packet memory and rings, with the counters brought up to what the kernel has repeated. Answered with {@link WorkerReport}. */
 export interface ReportRequest {
   kind: "report";
 }
@@ -131,6 +170,7 @@ export interface WorkerReport {
   frames: number;
   freeFrames: number;
   ports: PortReport[];
+  offload: Offloaded;
 }
 
 /** One socket. What the kernel counted are packets, but for the times it found the fill ring empty. */
@@ -165,6 +205,8 @@ export type WorkerRequest =
   | WatchRequest
   | MigrateRequest
   | FlushRequest
+  | AdoptOffloadRequest
+  | LimitOffloadRequest
   | ReportRequest
   | TapRequest
   | StopRequest;

@@ -7,10 +7,12 @@
 import { signalEventFd } from "../../ffi/event_fd.ts";
 import { pointerTo, viewOf } from "../../ffi/memory.ts";
 import { Counters } from "../metrics/counters.ts";
+import { FlowCounters } from "../datapath/offload.ts";
 import { Processor, type SessionViews, type Tables } from "../datapath/processor.ts";
 import { SessionFilter } from "../table/filter.ts";
 import { AffinityTable } from "../table/affinity.ts";
 import { Mailbox } from "../table/mailbox.ts";
+import { OffloadTable } from "../table/offload.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
 import { moveSessions } from "../table/session_move.ts";
@@ -20,13 +22,13 @@ import { BurstContext, flushAll, POOL_RESERVE, refill } from "./burst.ts";
 import { nowSeconds } from "./clock.ts";
 import { FramePool, ringSizeFor } from "./frame_pool.ts";
 import type {
-  FilterMemory,
   FlushRequest,
   Migrated,
   MigrateRequest,
   OpenPortRequest,
   PortOpened,
   SessionBuffers,
+  SharedMemory,
   StageRequest,
   StartRequest,
   WorkerReport,
@@ -49,6 +51,7 @@ export class WorkerState {
   readonly #ringSize: number;
   readonly #counters: Counters;
   readonly #filter: SessionFilter;
+  readonly #offload: OffloadTable;
   readonly #overflow4: OverflowTable;
   readonly #overflow6: OverflowTable;
   /** Mailboxes to the other workers, in their order, and the descriptors that wake them. */
@@ -80,8 +83,9 @@ export class WorkerState {
     this.#outboxes = others(start.mailboxes[this.#index]).map((buffer) => new Mailbox(buffer));
     this.#otherWakeFds = others(start.wakeFds);
     this.#buffers = start.sessions;
-    this.#sessions4 = new SessionTable(start.sessions.four[this.#index], this.#filter);
-    this.#sessions6 = new SessionTable(start.sessions.six[this.#index], this.#filter);
+    this.#offload = viewOffload(start, this.#counters);
+    this.#sessions4 = new SessionTable(start.sessions.four[this.#index], this.#filter, this.#offload);
+    this.#sessions6 = new SessionTable(start.sessions.six[this.#index], this.#filter, this.#offload);
     const processor = new Processor({
       frames: this.#umem.buffer,
       counters: this.#counters,
@@ -93,6 +97,7 @@ export class WorkerState {
       inboxes: others(start.mailboxes.map((to) => to[this.#index])).map((buffer) => new Mailbox(buffer)),
       affinity: new AffinityTable(start.affinity[this.#index]),
       othersAffinity: others(start.affinity).map((buffer) => new AffinityTable(buffer)),
+      offload: this.#offload,
       workerIndex: this.#index,
       workerCount: start.sessions.four.length,
     });
@@ -123,6 +128,11 @@ export class WorkerState {
         return this.#migrate(request);
       case "flush":
         return this.#flush(request);
+      case "adoptOffload":
+        this.context.processor.now = nowSeconds();
+        return this.context.processor.adoptOffload();
+      case "limitOffload":
+        return this.#limitOffload(request.limit);
       case "report":
         return this.#report();
       case "tap":
@@ -136,6 +146,7 @@ export class WorkerState {
   runStaged(): void {
     if (this.#staged === null) return;
     this.context.processor.setTables(this.#staged);
+    this.context.processor.reviseOffload();
     this.context.interfaces = this.#staged.interfaces;
     this.generation = this.#staged.generation;
   }
@@ -194,8 +205,8 @@ export class WorkerState {
   }
 
   #migrate(request: MigrateRequest): Migrated {
-    const next4 = new SessionTable(request.sessions.four[this.#index], this.#filter);
-    const next6 = new SessionTable(request.sessions.six[this.#index], this.#filter);
+    const next4 = new SessionTable(request.sessions.four[this.#index], this.#filter, this.#offload);
+    const next6 = new SessionTable(request.sessions.six[this.#index], this.#filter, this.#offload);
     const now = nowSeconds();
     const lost = moveSessions(this.#sessions4, next4, now, this.#overflow4) +
       moveSessions(this.#sessions6, next6, now, this.#overflow6);
@@ -248,6 +259,7 @@ export class WorkerState {
         count++;
       });
     }
+    if (request.retired) this.#offload.disown((service) => services?.has(service) ?? false);
     return count;
   }
 
@@ -256,9 +268,19 @@ export class WorkerState {
     return null;
   }
 
+  #limitOffload(limit: number): null {
+    this.#offload.limit = limit;
+    if (!this.#offload.isOn || this.#offload.used > limit) this.context.processor.withdrawOffload();
+    return null;
+  }
+
   #report(): WorkerReport {
-    const { pool, ports } = this.context;
+    const { pool, ports, processor } = this.context;
+    processor.now = nowSeconds();
+    processor.followOffload(0, this.#offload.capacity);
+    const { used, begun, refused, packets, bytes } = this.#offload;
     return {
+      offload: { used, begun, refused, packets, bytes },
       frames: pool.capacity,
       freeFrames: pool.count,
       ports: ports.map(({ slot, socket, receives, outstanding }) => ({
@@ -280,6 +302,17 @@ export class WorkerState {
 }
 
 /** The filter that all workers share. */
-function viewFilter({ address, lengthBytes }: FilterMemory): SessionFilter {
+function viewFilter({ address, lengthBytes }: SharedMemory): SessionFilter {
   return new SessionFilter(new Int32Array(viewOf(pointerTo(address), lengthBytes)));
+}
+
+/** This worker's part of the flows that the steering programs repeat. */
+function viewOffload({ offload, workerIndex }: StartRequest, counters: Counters): OffloadTable {
+  const words = ({ address, lengthBytes }: SharedMemory) =>
+    new Int32Array(viewOf(pointerTo(address), lengthBytes));
+  const memory = { conf: words(offload.conf), index: words(offload.index), flows: words(offload.flows) };
+  const { first, count, limit, takenOver } = offload;
+  const table = new OffloadTable(memory, first, count, workerIndex, new FlowCounters(counters), takenOver);
+  table.limit = limit;
+  return table;
 }

@@ -27,6 +27,8 @@ import { WorkerState } from "./state.ts";
 const SWEEP_ROUND_SECONDS = 32;
 /** Longest sleep: expiry goes on while nothing comes. */
 const IDLE_MS = 1000;
+/** Flows of the kernel looked at in one turn: all of them, a slice at a time, each second. */
+const FOLLOW_SLICE = 2048;
 /** Empty looks at the rings before the worker goes to sleep. */
 const EMPTY_LOOKS = 2;
 /** Least time between two reports of unknown neighbors. */
@@ -83,6 +85,7 @@ function burstLoop(own: WorkerState): void {
   polled.set([own.wakeFd, ...context.receivers.map((port) => port.socket.fd)]);
   let empty = 0;
   let swept = nowSeconds();
+  let following = 0;
   for (;;) {
     const now = nowSeconds();
     context.processor.now = now;
@@ -96,10 +99,13 @@ function burstLoop(own: WorkerState): void {
     if (context.processor.takeUnresolved(unresolved)) tellUnresolved(own);
     if (Atomics.load(words, WORD_SENT) !== handled) return;
     if (now !== swept) {
+      following = context.processor.followOffload(0, FOLLOW_SLICE);
       sweep(own, now, now - swept);
       swept = now;
+    } else if (following > 0) {
+      following = context.processor.followOffload(following, FOLLOW_SLICE);
     }
-    if (count > 0) {
+    if (count > 0 || following > 0) {
       words[WORD_BURSTS]++;
       empty = 0;
       continue;

@@ -64,6 +64,17 @@ export class BpfMap {
     return true;
   }
 
+  /** All keys there are; none of them may go meanwhile. */
+  keys(): Uint8Array<ArrayBuffer>[] {
+    const keys: Uint8Array<ArrayBuffer>[] = [];
+    for (let last: Uint8Array<ArrayBuffer> | null = null;;) {
+      const key: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(this.keyBytes));
+      if (libbpf().bpf_map_get_next_key(this.fd, last, key) < 0) return keys;
+      keys.push(key);
+      last = key;
+    }
+  }
+
   /** Sets many entries with one call. `keys` and `values` hold one after the other. Throws SystemError. */
   updateMany(keys: Uint8Array<ArrayBuffer>, values: Uint8Array<ArrayBuffer>): void {
     if (keys.length === 0) return;

@@ -24,12 +24,13 @@ export class BpfObject {
 
   /**
    * Loads all programs and creates all maps of an ELF image; those named in `entries` are made for that many instead of what the source
-   * says. Throws SystemError; with the verifier's last words.
+   * says, and those named in `maps` are there already, by their descriptors. Throws SystemError; with the verifier's last words.
    */
   static load(
     name: string,
     image: Uint8Array<ArrayBuffer>,
     entries: Readonly<Record<string, number>> = {},
+    maps: ReadonlyMap<string, number> = new Map(),
   ): BpfObject {
     const log = new Uint8Array(LOG_BYTES);
     const cName = new Uint8Array(cString(name).buffer);
@@ -44,7 +45,12 @@ export class BpfObject {
     if (object === null) {
       throw new SystemError("open BPF object", lastErrno(), name, messages.at(-1) ?? "");
     }
-    for (const [map, count] of Object.entries(entries)) resize(object, map, count);
+    for (const [map, count] of Object.entries(entries)) {
+      checkNegative(libbpf().bpf_map__set_max_entries(mapOf(object, map), count), "resize BPF map", map);
+    }
+    for (const [map, fd] of maps) {
+      checkNegative(libbpf().bpf_map__reuse_fd(mapOf(object, map), fd), "take over BPF map", map);
+    }
     const { result, messages: words } = withLibbpfMessages(() => libbpf().bpf_object__load(object));
     if (result < 0) {
       libbpf().bpf_object__close(object);
@@ -72,10 +78,10 @@ export class BpfObject {
   }
 }
 
-function resize(object: Deno.PointerObject, name: string, entries: number): void {
+function mapOf(object: Deno.PointerObject, name: string): Deno.PointerObject {
   const map = libbpf().bpf_object__find_map_by_name(object, cString(name));
   if (map === null) throw new Error(`No map "${name}" in the BPF object`);
-  checkNegative(libbpf().bpf_map__set_max_entries(map, entries), "resize BPF map", name);
+  return map;
 }
 
 function loadRemedy(errno: number, log: string, messages: readonly string[]): string {

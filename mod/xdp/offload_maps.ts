@@ -46,15 +46,18 @@ function bucketsFor(sessions: number): number {
 export class OffloadMaps {
   /** Sessions there is room for. */
   readonly sessions: number;
-  /** The shared memory; all zero at first. Gone after `unmap`. */
+  /** Whether an earlier ku's flows are in the memory. */
+  readonly takenOver: boolean;
+  /** The shared memory; all zero at first, unless it was taken over. Gone after `unmap`. */
   readonly conf: Mapping;
   readonly index: Mapping;
   readonly flows: Mapping;
   readonly #ways: readonly BpfMap[];
   readonly #misses: BpfMap;
 
-  constructor(object: BpfObject, sessions: number) {
+  constructor(object: BpfObject, sessions: number, takenOver: boolean) {
     this.sessions = sessions;
+    this.takenOver = takenOver;
     this.conf = object.map("ku_flow_conf", 4, FLOW_CONF_BYTES).mapValues(1);
     this.index = object.map("ku_flow_index", 4, BUCKET_BYTES).mapValues(bucketsFor(sessions));
     this.flows = object.map("ku_flows", 4, FLOW_BYTES).mapValues(sessions);
@@ -82,6 +85,11 @@ export class OffloadMaps {
       MissReason,
       number
     >;
+  }
+
+  /** Bytes of the shared memory. */
+  get bytes(): number {
+    return this.conf.buffer.byteLength + this.index.buffer.byteLength + this.flows.buffer.byteLength;
   }
 
   unmap(): void {

@@ -15,10 +15,12 @@
 import { SystemError } from "../../ffi/errno.ts";
 import { driverOf, queuesOf, setTransmitChecksumOffload } from "../../ffi/ethtool.ts";
 import { ARPHRD_ETHER, hardwareType, type InterfaceName, listInterfaces } from "../../ffi/if.ts";
+import { closeBpfFd } from "../../ffi/libbpf.ts";
 import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { BpfObject } from "./bpf_object.ts";
 import { DEFAULT_OFFLOAD_SESSIONS, offloadEntries, OffloadMaps } from "./offload_maps.ts";
+import { findFormerMaps, type FormerMaps } from "./former_maps.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
 import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
 import { attachXdp, detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
@@ -96,7 +98,11 @@ export class Steering {
   #pair: { ku0: InterfaceName; ku1: InterfaceName } | null = null;
   #hasNodePorts = false;
 
-  private constructor(object: BpfObject, offloadSessions: number) {
+  /** Slots that interfaces had when an earlier ku's maps were taken over, by interface index; empty when there were none. */
+  readonly formerSlots: ReadonlyMap<number, number>;
+
+  private constructor(object: BpfObject, offloadSessions: number, former: FormerMaps | null) {
+    this.formerSlots = former?.slots ?? new Map();
     this.#object = object;
     this.#xsks = object.map("ku_xsks", 4, 4);
     this.#links = object.map("ku_links", 4, LINK_BYTES);
@@ -105,7 +111,8 @@ export class Steering {
     this.#conf = object.map("ku_conf", 4, CONF_BYTES);
     const lens = object.map("ku_lens", 4, LENGTHS_BYTES);
     this.filter = object.map("ku_filter", 4, FILTER_PAGE_BYTES).mapValues(FILTER_PAGES);
-    this.offload = new OffloadMaps(object, offloadSessions);
+    this.offload = new OffloadMaps(object, offloadSessions, former !== null);
+    if (former !== null) this.#clearFormerWays();
     this.pods = new KeyTable(object.map("ku_pods", KEY_BYTES, 4));
     this.match = new KeyTable(object.map("ku_match", KEY_BYTES, 4), (lengths, hasNodePorts) => {
       lengths.forEach((list, family) => lens.update(keyOf(family), lengthsValue(list)));
@@ -114,7 +121,10 @@ export class Steering {
     });
   }
 
-  /** Loads the embedded programs, with room to repeat `offloadSessions`. Nothing is attached yet. Throws SystemError. */
+  /**
+   * Loads the embedded programs, with room to repeat `offloadSessions`, or over the maps that an earlier ku left in this network namespace
+   * (and then with theirs). Nothing is attached yet. Throws SystemError.
+   */
   static load(offloadSessions = DEFAULT_OFFLOAD_SESSIONS): Steering {
     let image: Uint8Array<ArrayBuffer>;
     try {
@@ -127,8 +137,14 @@ export class Steering {
         },
       );
     }
-    const object = BpfObject.load("ku_steering", image, offloadEntries(offloadSessions));
-    return new Steering(object, offloadSessions);
+    const former = findFormerMaps();
+    const sessions = former?.sessions ?? offloadSessions;
+    try {
+      const object = BpfObject.load("ku_steering", image, offloadEntries(sessions), former?.fds);
+      return new Steering(object, sessions, former);
+    } finally {
+      for (const fd of former?.fds.values() ?? []) closeBpfFd(fd);
+    }
   }
 
   /**
@@ -241,6 +257,9 @@ export class Steering {
   removeLeftovers(): string[] {
     const kept = new Set(this.#attached.keys());
     if (this.#pair !== null) kept.add(this.#pair.ku0.index).add(this.#pair.ku1.index);
+    for (const [index, slot] of this.formerSlots) {
+      if (!kept.has(index)) this.#removeLink({ index, slot });
+    }
     return listInterfaces().filter(({ index }) => {
       if (kept.has(index)) return false;
       const hadXdp = detachOwnXdp(index);
@@ -294,7 +313,13 @@ export class Steering {
     this.offload.setWay(link.slot, link.index);
   }
 
-  #removeLink(link: SteeredLink): void {
+  /** Ways out by slots that no interface has any more. */
+  #clearFormerWays(): void {
+    const used = new Set(this.formerSlots.values());
+    for (let slot = 0; slot <= MAX_SLOT; slot++) if (!used.has(slot)) this.offload.clearWay(slot);
+  }
+
+  #removeLink(link: Pick<SteeredLink, "index" | "slot">): void {
     this.offload.clearWay(link.slot);
     this.#links.delete(keyOf(link.index));
     this.#slots.delete(keyOf(link.slot));

@@ -45,11 +45,17 @@ const TCMSG_BYTES = 20;
 const CLSACT_INGRESS = 0xfffffff2;
 const CLSACT_EGRESS = 0xfffffff3;
 
-/** Name of the program in ku's place on the interface; null if there is none. */
-export function queryTc(interfaceIndex: number): string | null {
+/** Id of the program in ku's place on the interface; 0 if there is none. */
+export function queryTcId(interfaceIndex: number): number {
   const options = tcOptions(0, 0);
-  if (libbpf().bpf_tc_query(tcHook(interfaceIndex, BPF_TC_INGRESS), options) < 0) return null;
-  return programName(new DataView(options.buffer).getUint32(TC_OPTS_PROGRAM_ID, true));
+  if (libbpf().bpf_tc_query(tcHook(interfaceIndex, BPF_TC_INGRESS), options) < 0) return 0;
+  return new DataView(options.buffer).getUint32(TC_OPTS_PROGRAM_ID, true);
+}
+
+/** Name of that program; null if there is none. */
+export function queryTc(interfaceIndex: number): string | null {
+  const id = queryTcId(interfaceIndex);
+  return id === 0 ? null : programName(id);
 }
 
 /** Attaches `programFd`, in place of an earlier ku's. True if the qdisc is ku's to remove. Throws SystemError. */

@@ -6,7 +6,8 @@ import { assert } from "@std/assert";
 import { VERDICT_TX } from "../../mod/datapath/processor.ts";
 import { FlowCounters } from "../../mod/datapath/offload.ts";
 import { IF_XDP_OUT } from "../../mod/table/interface.ts";
-import { type OffloadMemory, OffloadTable } from "../../mod/table/offload.ts";
+import { OffloadTable } from "../../mod/table/offload.ts";
+import { type OffloadMemory } from "../../mod/table/offload_memory.ts";
 import { SESSION_OFFLOAD } from "../../mod/table/session.ts";
 import { nowSeconds } from "../../mod/worker/clock.ts";
 import {

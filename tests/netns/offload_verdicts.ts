@@ -9,7 +9,7 @@
 import { assert, assertEquals } from "@std/assert";
 import * as counters from "../../mod/metrics/counters.ts";
 import { IF_XDP_OUT } from "../../mod/table/interface.ts";
-import { type OffloadMemory, prepareOffload, setOffloadEpoch } from "../../mod/table/offload.ts";
+import { type OffloadMemory, prepareOffload, setOffloadEpoch } from "../../mod/table/offload_memory.ts";
 import { nowSeconds } from "../../mod/worker/clock.ts";
 import { type SteeredLink, Steering } from "../../mod/xdp/steering.ts";
 import { buildFrame, DEFAULT_DST_MAC } from "../packets/builder.ts";

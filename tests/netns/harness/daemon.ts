@@ -10,6 +10,9 @@ import type { Namespace } from "./namespace.ts";
 /** The executable: dist/ku of this repository, or what KU_BINARY names. */
 export const KU = Deno.env.get("KU_BINARY") ?? new URL("../../../dist/ku", import.meta.url).pathname;
 
+/** KU_TEST_OFFLOAD=off: the same tests without the kernel's repeating, which must change nothing but speed. */
+const OFFLOAD_OFF = Deno.env.get("KU_TEST_OFFLOAD") === "off";
+
 export type Mode = "native" | "tc";
 /** The two ways of steering that every feature is tested in, all interfaces alike. */
 export const MODES: readonly Mode[] = ["native", "tc"];
@@ -20,6 +23,7 @@ export interface ShowPod {
   buckets: number;
   sessions: number;
   state: string;
+  packets: number;
 }
 
 export interface ShowVip {
@@ -48,6 +52,17 @@ export interface ShowSession {
   pod: string;
   state: string;
   idleSeconds: number;
+  kernel: { packets: number; bytes: number; replyPackets: number; replyBytes: number } | null;
+}
+
+export interface ShowOffload {
+  enabled: boolean;
+  capacity: number;
+  used: number;
+  refused: number;
+  hits: number;
+  hitBytes: number;
+  misses: Record<string, number>;
 }
 
 export interface ShowSummary {
@@ -123,6 +138,7 @@ export class Daemon implements AsyncDisposable {
         return (await daemon.run("show", "--json")).code === 0;
       }, 20_000);
       if (!daemon.process.running) throw new Error(`ku run ended at once: ${daemon.process.stderr}`);
+      if (OFFLOAD_OFF) await daemon.ku("conf offload off");
     } catch (error) {
       await daemon[Symbol.asyncDispose]();
       throw error;
@@ -185,6 +201,10 @@ export class Daemon implements AsyncDisposable {
 
   sessions(): Promise<ShowSession[]> {
     return this.#json("sessions");
+  }
+
+  offload(): Promise<ShowOffload> {
+    return this.#json("offload");
   }
 
   nodeCounters(): Promise<ShowNodeCounter[]> {

@@ -26,7 +26,7 @@ export interface VipConfig {
 }
 
 export interface Config {
-  conf?: Record<string, number | string>;
+  conf?: Record<string, number | string | boolean>;
   interfaces: { name: string; mode: string; nat4?: "in"; nat6?: "in" }[];
   vips: VipConfig[];
 }

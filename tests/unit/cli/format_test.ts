@@ -29,6 +29,7 @@ ku 0.1.0 pid 4711 up 3h12m generation 17
  buckets: 1024
  timeout: 40s
  tcp-timeout: 7440s
+ offload: on, 65536 sessions
  memory: 24.5 MiB
  #interfaces: 2
  #vips: 2
@@ -104,9 +105,9 @@ Deno.test("ku show sessions", () => {
   assertEquals(
     formatSessions(SESSIONS),
     golden(`
-Worker  Protocol  Client              VIP           Pod              State        Idle
-     0  tcp       192.0.2.7:40123     10.96.0.1:80  10.244.1.2:8080  established    3s
-     1  udp       [2001:db8::7]:5353  [2003::1]:53  [2001::2]:53     active        12s
+Worker  Protocol  Client              VIP           Pod              State        Idle  Runs in
+     0  tcp       192.0.2.7:40123     10.96.0.1:80  10.244.1.2:8080  established    3s  worker
+     1  udp       [2001:db8::7]:5353  [2003::1]:53  [2001::2]:53     active        12s  kernel
 `),
   );
 });

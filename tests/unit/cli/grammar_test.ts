@@ -38,6 +38,10 @@ const COMMANDS: readonly [string, Command | Query][] = [
     params: { bucketsLog2: 10, tcpTimeout: 3600 },
   }],
   [
+    "conf offload off offload-sessions 1000",
+    { method: "conf", params: { offload: false, offloadSessions: 1000 } },
+  ],
+  [
     "conf ip4-src-address 192.0.2.1 ip6-src-address none nat46-prefix 64:ff9b::/96",
     {
       method: "conf",

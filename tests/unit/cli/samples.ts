@@ -120,6 +120,7 @@ export const SESSIONS: ShowSession[] = [
     state: "established",
     idleSeconds: 3,
     timeoutSeconds: 7440,
+    kernel: null,
   },
   {
     worker: 1,
@@ -130,6 +131,7 @@ export const SESSIONS: ShowSession[] = [
     state: "active",
     idleSeconds: 12,
     timeoutSeconds: 40,
+    kernel: { packets: 12, bytes: 960, replyPackets: 11, replyBytes: 4400 },
   },
 ];
 

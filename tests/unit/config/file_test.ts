@@ -12,6 +12,8 @@ conf:
   ip4SrcAddress: 192.0.2.1
   ip6SrcAddress: 2001:DB8::1
   nat46Prefix: 64:ff9b:1::/96
+  offload: false
+  offloadSessions: 1000
 interfaces:
   - {name: eth0, mode: native}
   - {name: veth1, mode: tc, nat4: in, nat6: in}
@@ -46,6 +48,8 @@ Deno.test("loadConfig reads every key of the contract", () => {
     ip4SrcAddress: "192.0.2.1",
     ip6SrcAddress: "2001:db8::1",
     nat46Prefix: "64:ff9b:1::/96",
+    offload: false,
+    offloadSessions: 1000,
   });
   assertEquals([...state.interfaces.values()], [
     { name: "eth0", mode: "native", nat4: false, nat6: false },

@@ -3,7 +3,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { FlowCounters } from "../../../mod/datapath/offload.ts";
 import { POD_PACKETS, SERVICE_NEXT_PACKET } from "../../../mod/metrics/counters.ts";
-import { OffloadTable, prepareOffload, setOffloadEpoch } from "../../../mod/table/offload.ts";
+import { OffloadTable } from "../../../mod/table/offload.ts";
+import { prepareOffload, setOffloadEpoch } from "../../../mod/table/offload_memory.ts";
 import * as layout from "../../../mod/table/offload_layout.ts";
 import { buildFrame, type Segment, tcp, udp } from "../../packets/builder.ts";
 import { FAMILIES, type Family, nodeSpec, PODS, SERVICE_VIP80, UPLINK } from "../../packets/node.ts";

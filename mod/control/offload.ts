@@ -1,0 +1,165 @@
+/**
+ * What the kernel repeats, from the control plane's side: how much memory each worker has for it, whether it is on, and what it came to.
+ *
+ * Rule: workers begin and end flows (mod/datapath/offload.ts); here only the whole is switched: by the epoch, one store that ends all of
+ * them in the kernel, before the workers have taken their sessions back.
+ *
+ * @module
+ */
+
+import { addressOf, type Mapping } from "../../ffi/memory.ts";
+import type { Conf } from "../config/model.ts";
+import { carriedBy, mendOffload, prepareOffload, setOffloadEpoch } from "../table/offload_memory.ts";
+import type { Offloaded, OffloadPlan, SharedMemory, WorkerReport } from "../worker/messages.ts";
+import { nowSeconds } from "../worker/clock.ts";
+import type { OffloadMaps } from "../xdp/offload_maps.ts";
+import type { KernelCounts, OffloadMisses, ShowOffload } from "./protocol.ts";
+import type { WorkerHandle } from "./worker_handle.ts";
+
+const SEED_WORDS = 8;
+
+export class Offload {
+  readonly #maps: OffloadMaps;
+  readonly #flows: Int32Array;
+  readonly #workerCount: number;
+  #conf: Conf;
+  /** Sessions begun when somebody last asked, and when that was. */
+  #asked = { begun: 0, seconds: nowSeconds() };
+
+  /** `maps`: the steering programs' memory, unused so far, or with what an earlier ku left. */
+  constructor(maps: OffloadMaps, workerCount: number, conf: Conf) {
+    this.#maps = maps;
+    this.#flows = wordsOf(maps.flows);
+    this.#workerCount = workerCount;
+    this.#conf = conf;
+    if (maps.takenOver && mendOffload(this.#memory) !== 0) return; // which goes on; see `adopt`
+    prepareOffload(this.#memory, crypto.getRandomValues(new Uint32Array(SEED_WORDS)));
+    if (conf.offload) setOffloadEpoch(this.#memory, newEpoch());
+  }
+
+  /**
+   * Has the workers, which run the first generation, make sessions of what an earlier ku left. Returns how many; null when there was
+   * nothing to take over.
+   */
+  async adopt(workers: readonly WorkerHandle[]): Promise<number | null> {
+    if (!this.#maps.takenOver) return null;
+    const counts = await Promise.all(
+      workers.map((worker) => worker.request<number>({ kind: "adoptOffload" })),
+    );
+    if (!this.#conf.offload) await this.#switch(workers);
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Memory of worker `index`. */
+  plan(index: number): OffloadPlan {
+    const { conf, index: buckets, flows } = this.#maps;
+    const count = this.#share;
+    return {
+      conf: shared(conf),
+      index: shared(buckets),
+      flows: shared(flows),
+      first: index * count,
+      count,
+      limit: this.#limit,
+      takenOver: this.#maps.takenOver,
+    };
+  }
+
+  /** Bytes of the memory. */
+  get bytes(): number {
+    return this.#maps.bytes;
+  }
+
+  /** Goes by `conf` from now on. When it resolves, the kernel repeats nothing that it should not. */
+  async setConf(conf: Conf, workers: readonly WorkerHandle[]): Promise<void> {
+    const { offload, offloadSessions } = this.#conf;
+    this.#conf = conf;
+    if (offload === conf.offload && offloadSessions === conf.offloadSessions) return;
+    if (offload !== conf.offload) await this.#switch(workers);
+    else await this.#tellLimit(workers);
+  }
+
+  async #switch(workers: readonly WorkerHandle[]): Promise<void> {
+    setOffloadEpoch(this.#memory, this.#conf.offload ? newEpoch() : 0);
+    await this.#tellLimit(workers);
+  }
+
+  async #tellLimit(workers: readonly WorkerHandle[]): Promise<void> {
+    await Promise.all(workers.map((worker) => worker.request({ kind: "limitOffload", limit: this.#limit })));
+  }
+
+  /** Sessions that the kernel may repeat. */
+  get capacity(): number {
+    return this.#limit * this.#workerCount;
+  }
+
+  /** Packets of services that were left to the rings. */
+  get misses(): OffloadMisses {
+    return this.#maps.misses();
+  }
+
+  /** `ku show offload`. */
+  async show(workers: readonly WorkerHandle[]): Promise<ShowOffload> {
+    const reports = await reportAll(workers);
+    const sum = (pick: (of: Offloaded) => number) =>
+      reports.reduce((total, { offload }) => total + pick(offload), 0);
+    const begun = sum((of) => of.begun);
+    const seconds = nowSeconds();
+    const elapsed = seconds - this.#asked.seconds;
+    const perSecond = Math.round((begun - this.#asked.begun) / Math.max(elapsed, 1));
+    if (elapsed > 0) this.#asked = { begun, seconds };
+    return {
+      enabled: this.#conf.offload,
+      capacity: this.capacity,
+      used: sum((of) => of.used),
+      installs: begun,
+      installsPerSecond: perSecond,
+      refused: sum((of) => of.refused),
+      hits: sum((of) => of.packets),
+      hitBytes: sum((of) => of.bytes),
+      misses: this.misses,
+    };
+  }
+
+  /** What the kernel has carried for the session whose SESSION_OFFLOAD is `offload`; null: it runs in the worker. */
+  countsOf(worker: number, offload: number): KernelCounts | null {
+    if (offload <= 0) return null;
+    const flow = worker * this.#share + offload - 1;
+    const [packets, bytes] = carriedBy(this.#flows, flow, 0);
+    const [replyPackets, replyBytes] = carriedBy(this.#flows, flow, 1);
+    return { packets, bytes, replyPackets, replyBytes };
+  }
+
+  get #memory() {
+    const { conf, index } = this.#maps;
+    return { conf: wordsOf(conf), index: wordsOf(index), flows: this.#flows };
+  }
+
+  /** Flows of a worker. */
+  get #share(): number {
+    return Math.floor(this.#maps.sessions / this.#workerCount);
+  }
+
+  /** Sessions of a worker that the kernel may repeat. */
+  get #limit(): number {
+    return Math.min(Math.ceil(this.#conf.offloadSessions / this.#workerCount), this.#share);
+  }
+}
+
+/** Brings the counters of all workers up to what the kernel has repeated, and asks for the state of their rings. */
+export function reportAll(workers: readonly WorkerHandle[]): Promise<WorkerReport[]> {
+  return Promise.all(workers.map((worker) => worker.request<WorkerReport>({ kind: "report" })));
+}
+
+/** Another one than any that a flow may have been left with. */
+function newEpoch(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] >>> 1) | 1;
+}
+
+function shared({ pointer, buffer }: Mapping): SharedMemory {
+  return { address: addressOf(pointer), lengthBytes: buffer.byteLength };
+}
+
+function wordsOf({ buffer }: Mapping): Int32Array {
+  return new Int32Array(buffer);
+}
