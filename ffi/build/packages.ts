@@ -35,6 +35,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "mandoc": "checks the man page",
   "groff": "checks the man page",
   "man-db": "shows it",
+  "systemd": "systemd-analyze, which checks the unit",
   "shellcheck": "checks the shell code that ku ships and prints",
   "zsh": "runs its completion script",
   "fish": "runs its completion script",

@@ -68,11 +68,14 @@ export interface InterfaceFacts {
   largeReceive: boolean;
 }
 
-/** Linux's capabilities that ku asks for: include/uapi/linux/capability.h. CAP_SYS_ADMIN stands for CAP_BPF, too. */
-const CAPABILITIES: readonly (readonly [name: string, ...bits: number[]])[] = [
-  ["CAP_NET_ADMIN", 12],
-  ["CAP_NET_RAW", 13],
-  ["CAP_BPF", 39, 21],
+/**
+ * Linux's capabilities that ku asks for: include/uapi/linux/capability.h. CAP_SYS_ADMIN, because programs that are attached already are
+ * opened by their number (kernel/bpf/syscall.c bpf_prog_get_fd_by_id); it includes CAP_BPF and CAP_PERFMON.
+ */
+const CAPABILITIES: readonly (readonly [bit: number, name: string])[] = [
+  [12, "CAP_NET_ADMIN"],
+  [13, "CAP_NET_RAW"],
+  [21, "CAP_SYS_ADMIN"],
 ];
 /** Either lets ku lock its packet memory whatever the limit: CAP_SYS_RESOURCE raises it. */
 const CAP_IPC_LOCK = 14;
@@ -131,14 +134,14 @@ function machine({ machine }: NodeFacts): Check {
 const has = (capabilities: bigint, bit: number): boolean => (capabilities >> BigInt(bit) & 1n) === 1n;
 
 function capabilities({ uid, capabilities }: NodeFacts): Check {
-  const missing = CAPABILITIES.filter(([, ...bits]) => !bits.some((bit) => has(capabilities, bit)));
+  const missing = CAPABILITIES.filter(([bit]) => !has(capabilities, bit));
   if (missing.length === 0) return ok("capabilities", uid === 0 ? "root" : "those it needs");
-  const names = missing.map(([name]) => name).join(" ");
+  const names = missing.map(([, name]) => name).join(" ");
   return bad(
     "fail",
     "capabilities",
     `missing: ${names}`,
-    "run as root, or give them (systemd: AmbientCapabilities)",
+    "run as root, with them in its bounding set",
   );
 }
 

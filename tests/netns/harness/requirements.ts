@@ -30,6 +30,7 @@ const PROGRAMS: Record<string, string> = {
   mandoc: "mandoc",
   groff: "groff",
   man: "man-db",
+  "systemd-analyze": "systemd",
   shellcheck: "shellcheck",
   zsh: "zsh",
   fish: "fish",

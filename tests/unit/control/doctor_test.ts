@@ -58,7 +58,7 @@ const FAULTS: readonly [Partial<NodeFacts>, "warn" | "fail", string, RegExp][] =
   [{ kernelRelease: "4.19" }, "fail", "kernel", /5\.15/],
   [{ machine: "aarch64" }, "fail", "machine", /x86-64/],
   [{ capabilities: without(12) }, "fail", "capabilities", /as root/],
-  [{ capabilities: without(39, 21) }, "fail", "capabilities", /AmbientCapabilities/],
+  [{ capabilities: without(21) }, "fail", "capabilities", /bounding set/],
   [{ afXdp: "EAFNOSUPPORT" }, "fail", "AF_XDP", /CONFIG_XDP_SOCKETS/],
   [{ programs: "EPERM" }, "fail", "steering programs", /CONFIG_BPF_SYSCALL/],
   [{ capabilities: without(14, 24) }, "fail", "locked memory", /ulimit -l unlimited/],
@@ -93,7 +93,7 @@ for (const [fault, verdict, name, remedy] of FAULTS) {
 Deno.test("diagnose(): capabilities that stand for others, and settings that are not there", () => {
   const checks = diagnose({
     ...good,
-    capabilities: without(39, 14),
+    capabilities: without(39, 38, 14),
     ip6Forwarding: null,
     daemon: "0.1.0",
     interfaces: [{ ...eth0, rpFilter: null, master: { name: "bond0", kind: "bond" } }],
