@@ -25,6 +25,7 @@ export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>(
   ["exec", () => import("./exec.ts")],
   ["schema", () => import("./schema.ts")],
   ["doctor", () => import("./doctor.ts")],
+  ["selftest", () => import("./selftest.ts")],
   ["replay", () => import("./replay.ts")],
   ["completion", () => import("./completion.ts")],
   ["version", () => import("./version.ts")],
