@@ -24,6 +24,9 @@ import type {
 } from "../config/model.ts";
 import type { ConfigDocument, VipDocument } from "../config/document.ts";
 import type { Left } from "../config/reconcile.ts";
+import type { KernelCounts, ShowOffload } from "./protocol_offload.ts";
+
+export type { KernelCounts, OffloadMisses, ShowOffload } from "./protocol_offload.ts";
 
 export const DEFAULT_SOCKET_PATH = "/run/ku/ku.sock";
 /** A line longer than this is refused: 10,000 services in one batch take about 3 MB. */
@@ -147,48 +150,6 @@ export interface ShowSession {
   timeoutSeconds: number;
   /** What the kernel has repeated of it, while it does; null: all of its packets come to the worker. */
   kernel: KernelCounts | null;
-}
-
-/** Packets and bytes of IP packets, to the pod and back. */
-export interface KernelCounts {
-  packets: number;
-  bytes: number;
-  replyPackets: number;
-  replyBytes: number;
-}
-
-/** `ku show offload`: what the kernel repeats. */
-export interface ShowOffload {
-  enabled: boolean;
-  /** Sessions that it may repeat, and does. */
-  capacity: number;
-  used: number;
-  /** Sessions given to it since the start, on average a second since the last look, and those that found no room. */
-  installs: number;
-  installsPerSecond: number;
-  refused: number;
-  /** Packets repeated since the start, and their bytes. */
-  hits: number;
-  hitBytes: number;
-  /** Packets of services that were left to the rings, by reason, since the programs were loaded. */
-  misses: OffloadMisses;
-}
-
-export interface OffloadMisses {
-  /** No session that the kernel repeats. */
-  unknown: number;
-  /** A fragment, options, extension headers, a tag, another protocol, malformed. */
-  unusual: number;
-  /** TCP SYN, FIN or RST. */
-  flags: number;
-  /** The session had been silent too long. */
-  expired: number;
-  ttl: number;
-  tooBig: number;
-  /** The interface it left by is gone. */
-  noWay: number;
-  /** Half done, and nobody to complete it. */
-  checksum: number;
 }
 
 /** Words of `ShowSession.state`. */

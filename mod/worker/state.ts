@@ -65,6 +65,8 @@ export class WorkerState {
   #sweep6 = 0;
   #sweepNotes4 = 0;
   #sweepNotes6 = 0;
+  /** Sessions that the kernel may repeat, by configuration. */
+  #offloadLimit: number;
   #staged: Tables | null = null;
 
   constructor(start: StartRequest) {
@@ -84,6 +86,7 @@ export class WorkerState {
     this.#otherWakeFds = others(start.wakeFds);
     this.#buffers = start.sessions;
     this.#offload = viewOffload(start, this.#counters);
+    this.#offloadLimit = this.#offload.limit;
     this.#sessions4 = new SessionTable(start.sessions.four[this.#index], this.#filter, this.#offload);
     this.#sessions6 = new SessionTable(start.sessions.six[this.#index], this.#filter, this.#offload);
     const processor = new Processor({
@@ -263,14 +266,18 @@ export class WorkerState {
     return count;
   }
 
+  /** While somebody looks on, every packet passes here: the kernel repeats nothing. */
   #tap(buffer: SharedArrayBuffer | null): null {
     this.context.tap = buffer === null ? null : new Tap(buffer, this.context.frames, this.#counters.node);
-    return null;
+    return this.#limitOffload(this.#offloadLimit);
   }
 
   #limitOffload(limit: number): null {
-    this.#offload.limit = limit;
-    if (!this.#offload.isOn || this.#offload.used > limit) this.context.processor.withdrawOffload();
+    this.#offloadLimit = limit;
+    this.#offload.limit = this.context.tap === null ? limit : 0;
+    if (!this.#offload.isOn || this.#offload.used > this.#offload.limit) {
+      this.context.processor.withdrawOffload();
+    }
     return null;
   }
 
