@@ -3,7 +3,7 @@
  * all of that several times, so that the figures have a median and a spread over processes; then TypeScript and C by turns, and two workers
  * beside one.
  *
- *     deno run -A bench/micro.ts [--quick] [--only datapath,session,…] [--out records.jsonl]
+ *     deno run -A bench/micro.ts [--quick] [--only datapath,session,…] [--rounds 5] [--out records.jsonl]
  *
  * A process's figure is the 75th percentile of its runs: of what Deno's bench gives, the nearest above the median, and unlike the mean it
  * is not moved by the few runs that an interrupt fell into.
@@ -22,7 +22,6 @@ interface Report {
 }
 
 const quick = Deno.args.includes("--quick");
-const ROUNDS = quick ? 1 : 5;
 /** What is no file for Deno's bench: it measures one thing after the other, and in one thread. */
 const OWN = ["ratio", "workers"];
 const folder = import.meta.dirname!;
@@ -31,6 +30,8 @@ function option(name: string): string | undefined {
   const at = Deno.args.indexOf(`--${name}`);
   return at < 0 ? undefined : Deno.args[at + 1];
 }
+
+const ROUNDS = Number(option("rounds") ?? (quick ? 1 : 5));
 
 /** Runs one file; adds each of its figures, in ns an operation, to the samples of its name. */
 async function runFile(name: string, samples: Map<string, number[]>): Promise<void> {
