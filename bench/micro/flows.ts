@@ -213,7 +213,7 @@ export class Traffic {
    */
   #start(): void {
     const { world } = this;
-    const sessions = is6(this.#shape.mode) ? world.sessions6 : world.sessions4;
+    const sessions = this.#shape.mode === "nat44" ? world.sessions4 : world.sessions6;
     const shape = this.#shape;
     let length = shape.frameBytes;
     for (let i = 0; i < shape.flows; i++) {
@@ -230,6 +230,9 @@ export class Traffic {
       const result = world.result();
       length = result.length;
       this.#stored.set(turned(result), at);
+    }
+    if (sessions.used() < 0.95 * shape.flows) {
+      throw new Error(`${sessions.used()} sessions for ${JSON.stringify(shape)}`);
     }
     this.frameBytes = length;
     if (shape.protocol === "udp") return;
