@@ -16,7 +16,7 @@ import { POD_WEB_PORT, serving, VIP, WEB_PORT } from "./harness/service.ts";
 
 const BODY_BYTES = 4 << 20;
 /** Slow enough that a download lasts over the changes. */
-const SLOWLY = ["--limit-rate", "3M"];
+const SLOWLY = ["--limit-rate", "1M"];
 const DOWNLOADS = 6;
 
 await requireGround();
