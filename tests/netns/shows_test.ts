@@ -217,7 +217,7 @@ async function showRest(daemon: Daemon, mode: Mode): Promise<void> {
   assertMatch(tcp.pod, /^\[2001::[234]\]:5353$/);
   assertEquals([tcp.worker, tcp.state], [0, "closing"]);
   const text = (await daemon.run("show", "sessions")).text;
-  assertMatch(text, /\bWorker +Protocol +Client +VIP +Pod +State +Idle\n/);
+  assertMatch(text, /\bWorker +Protocol +Client +VIP +Pod +State +Idle +Runs in\n/);
   assertEquals(text.trimEnd().split("\n").length, 52);
 }
 
