@@ -34,6 +34,7 @@ http {
     root ${directory}/root;
     location = /who { default_type text/plain; return 200 "${name} $remote_addr $remote_port\\n"; }
     location /slow/ { alias ${directory}/root/; limit_rate 128k; }
+    location /paced/ { alias ${directory}/root/; limit_rate 1m; }
     location /upload/ { dav_methods PUT; }
   }
 }
