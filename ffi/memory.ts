@@ -111,6 +111,9 @@ export function lineOffsetOf(buffer: SharedArrayBuffer | ArrayBuffer): number {
   return Number(sharedAddress(buffer) & 63n);
 }
 
+/** Both, for tables that care where lines of memory begin. */
+export const LINE_MEMORY = { allocate: allocateShared, lineOffsetOf };
+
 function sharedAddress(buffer: SharedArrayBuffer | ArrayBuffer): bigint {
   // The runtime takes views of shared memory here too; its declaration does not say so.
   return addressOf(Deno.UnsafePointer.of(new Uint8Array(buffer) as Uint8Array<ArrayBuffer>));

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { LINE_MEMORY } from "../../ffi/memory.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import { closeFd, createEventFd } from "../../ffi/event_fd.ts";
 import { ConfigError, DEFAULT_OFFLOAD_SESSIONS, MAX_OFFLOAD_SESSIONS } from "../config/model.ts";
@@ -296,7 +297,7 @@ class Daemon {
         affinity: sessions.affinity,
         filter: sessions.filter,
         offload: offload.plan(index),
-        counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS).buffer,
+        counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS, LINE_MEMORY).buffer as SharedArrayBuffer,
       };
       workers.push(await WorkerHandle.start(index, plan, (reason) => this.#fail(reason)));
     }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { addressOf, allocateShared, lineOffsetOf, type Mapping } from "../../ffi/memory.ts";
+import { addressOf, LINE_MEMORY, type Mapping } from "../../ffi/memory.ts";
 import type { Conf } from "../config/model.ts";
 import { AffinityTable } from "../table/affinity.ts";
 import { SessionFilter } from "../table/filter.ts";
@@ -22,7 +22,6 @@ const AFFINITY_NOTES = 16_384;
 /** RFC 5382 REQ-5: a connection that is not yet, or no longer, established is kept for four minutes. */
 const TCP_TRANSITORY_SECONDS = 240;
 const SEED_WORDS = 8;
-const MEMORY = { allocate: allocateShared, lineOffsetOf };
 
 export class SessionMemory {
   readonly #seed = newSeed();
@@ -103,7 +102,7 @@ export class SessionMemory {
 
   #create(workerCount: number, conf: Conf, addressWords: 1 | 4): SessionTable[] {
     return Array.from({ length: workerCount }, () => {
-      const table = SessionTable.create(conf.buckets, addressWords, this.#seed, MEMORY);
+      const table = SessionTable.create(conf.buckets, addressWords, this.#seed, LINE_MEMORY);
       writeTimeouts(table, conf);
       return table;
     });

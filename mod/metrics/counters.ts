@@ -12,6 +12,8 @@
  * References: VPP `show node counters` (count, node, reason).
  */
 
+import { type MemorySource, SHARED_MEMORY } from "../table/memory.ts";
+
 /** How a node counter's packet ended. */
 export type NodeCounterKind = "event" | "punt" | "drop";
 
@@ -119,6 +121,8 @@ export const SERVICE_BYTES = 4;
 export const SERVICE_REPLY_PACKETS = 5;
 export const SERVICE_REPLY_BYTES = 6;
 export const SERVICE_COUNTERS = 8; // stride: one cache line
+/** The last column of a service's and of a pod's row counts nothing: writing to it has the row brought into the cache (look_ahead4.ts). */
+export const TOUCHED = 7;
 
 /** Columns of a pod (one row for each service a pod serves). */
 export const POD_PACKETS = 0;
@@ -140,14 +144,17 @@ export const INTERFACE_COUNTERS = 8;
 /** Slots counted: every slot there can be (0 … 4094, what fits a VLAN id), 256 KiB. */
 export const INTERFACE_CAPACITY = 4096;
 
-const HEADER_COLUMNS = 4;
+const HEADER_COLUMNS = 8;
 const HEADER_SERVICES = 0;
 const HEADER_PODS = 1;
+/** Columns that lie unused behind the header, so that every row begins with a line. */
+const HEADER_LEAD = 2;
+const LINE_COLUMNS = 8;
 const NODE_CAPACITY = 64;
 
 /** View of one worker's counters. Make the buffer with {@link Counters.create}. */
 export class Counters {
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: SharedArrayBuffer | ArrayBuffer;
   /** By index COUNT_…. */
   readonly node: Float64Array;
   /** Service id * SERVICE_COUNTERS + column. */
@@ -159,28 +166,30 @@ export class Counters {
 
   /** Bytes for ids below `services` and `pods`. */
   static bytesFor(services: number, pods: number): number {
-    const columns = HEADER_COLUMNS + NODE_CAPACITY + services * SERVICE_COUNTERS + pods * POD_COUNTERS +
+    const columns = HEADER_COLUMNS + LINE_COLUMNS + NODE_CAPACITY + services * SERVICE_COUNTERS +
+      pods * POD_COUNTERS +
       INTERFACE_CAPACITY * INTERFACE_COUNTERS;
     return columns * 8;
   }
 
   /** New counters, all zero, for ids below `services` and `pods`. */
-  static create(services: number, pods: number): Counters {
-    const buffer = new SharedArrayBuffer(Counters.bytesFor(services, pods));
+  static create(services: number, pods: number, memory: MemorySource = SHARED_MEMORY): Counters {
+    const buffer = memory.allocate(Counters.bytesFor(services, pods));
     const header = new Float64Array(buffer, 0, HEADER_COLUMNS);
     header[HEADER_SERVICES] = services;
     header[HEADER_PODS] = pods;
+    header[HEADER_LEAD] = (-memory.lineOffsetOf(buffer) & 63) >> 3;
     return new Counters(buffer);
   }
 
-  constructor(buffer: SharedArrayBuffer) {
+  constructor(buffer: SharedArrayBuffer | ArrayBuffer) {
     const header = new Float64Array(buffer, 0, HEADER_COLUMNS);
     const services = header[HEADER_SERVICES];
     const pods = header[HEADER_PODS];
     if (buffer.byteLength < Counters.bytesFor(services, pods)) {
       throw new RangeError("counter buffer too small");
     }
-    let at = HEADER_COLUMNS * 8;
+    let at = (HEADER_COLUMNS + header[HEADER_LEAD]) * 8;
     const take = (columns: number): Float64Array => {
       const view = new Float64Array(buffer, at, columns);
       at += columns * 8;

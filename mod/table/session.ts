@@ -5,8 +5,8 @@
  * Rule: one writer. Finding never writes; a hash match alone never decides. Expired sessions are not found, and their room is reused.
  * Nothing here allocates after construction. Time is an argument: whole seconds from any start, below 2^31.
  *
- * Other threads may read. HEADER_VERSION is odd while the writer is inside, KIND is cleared before and written after the rest of
- * an entry. `readReply` and `readOriginal` are their way: they copy an entry and repeat when the version moved. `findReply` in another
+ * Other threads may read. HEADER_VERSION is odd while the writer changes what others may have found, KIND is cleared before and written
+ * after the rest of an entry. `readReply` and `readOriginal` are their way: they copy an entry and repeat when the version moved. `findReply` in another
  * thread may miss a session, or return one that is just being replaced.
  *
  * The writer's view may have a filter, in which every session's reply tuple is counted from `insert` until it is freed in whatever way;
@@ -16,7 +16,8 @@
  */
 
 import type { SessionFilter } from "./filter.ts";
-import { expandSeed, keyedHash4, keyedHash6 } from "./hash.ts";
+import { keyedHash4, keyedHash6 } from "./hash.ts";
+import { type MemorySource, SHARED_MEMORY } from "./memory.ts";
 import * as layout from "./session_layout.ts";
 import { readSession } from "./session_read.ts";
 import { ReplyIndex } from "./session_reply.ts";
@@ -39,7 +40,7 @@ const REPLY6 = layout.SESSION_REPLY6;
 const LIVE = layout.SESSION_LIVE;
 const TIMEOUTS = layout.HEADER_TIMEOUTS;
 const KEY = layout.HEADER_KEY;
-const LANE_ORDER = layout.LANE_ORDER;
+const freeLane = layout.freeLane;
 const TAGS_AT = layout.HEADER_WORDS;
 const USED = layout.HEADER_USED;
 const VERSION = layout.HEADER_VERSION;
@@ -49,7 +50,6 @@ const STRIDE6 = 24;
 /** An entry offset masked with this is known to be small: V8 then leaves out overflow checks. Tables stay below 2^30 words. */
 const OFFSET_MASK = 0x3fffffff;
 
-/** The sessions of one worker and one address width. See the top of the file. */
 export class SessionTable {
   readonly buffer: SharedArrayBuffer | ArrayBuffer;
   readonly words: Int32Array;
@@ -80,10 +80,7 @@ export class SessionTable {
   readonly ending: layout.SessionEnding | null;
 
   /** Bytes of a table of `buckets` (a power of two) buckets. */
-  static bytesFor(buckets: number, addressWords: 1 | 4): number {
-    return 4 * (layout.entriesAtFor(buckets, layout.LINE_SLOTS) +
-      buckets * layout.BUCKET_ENTRIES * layout.strideFor(addressWords));
-  }
+  static readonly bytesFor = layout.bytesFor;
 
   /**
    * A new, empty table. `seed`: at least four random words, different in every process. Timeouts start as 40 s, TCP transitory and
@@ -93,19 +90,9 @@ export class SessionTable {
     buckets: number,
     addressWords: 1 | 4,
     seed: Uint32Array,
-    memory: layout.SessionMemorySource = layout.SHARED_MEMORY,
+    memory: MemorySource = SHARED_MEMORY,
   ): SessionTable {
-    layout.checkBuckets(buckets);
-    if (seed.length < 4) throw new RangeError(`session seed must have four words: ${seed.length}`);
-    const buffer = memory.allocate(SessionTable.bytesFor(buckets, addressWords));
-    const words = new Int32Array(buffer, 0, layout.HEADER_WORDS);
-    words[layout.HEADER_MAGIC] = layout.SESSION_MAGIC;
-    words[layout.HEADER_BUCKETS] = buckets;
-    words[layout.HEADER_ADDRESS_WORDS] = addressWords;
-    words[layout.HEADER_LEAD] = (-memory.lineOffsetOf(buffer) & 63) >> 2;
-    words.set([40, 240, 7440, 240], TIMEOUTS);
-    expandSeed(seed, words, KEY);
-    return new SessionTable(buffer);
+    return new SessionTable(layout.createBuffer(buckets, addressWords, seed, memory));
   }
 
   /** A view of an existing table, in any thread. `filter` is for its writer, and counts none of the sessions that are in it already. */
@@ -196,18 +183,36 @@ export class SessionTable {
     if (holder >= 0 && holder !== same && !isExpired(this.words, holder, now)) {
       return layout.SESSION_REPLY_TAKEN;
     }
+    if (holder < 0 && same < 0) {
+      const lane = freeLane(this.words[(TAGS_AT + (hash & this.bucketMask)) & OFFSET_MASK]);
+      const slot = lane < 0 ? -1 : this.#replies.vacant(replyHash);
+      const index = ((hash & this.bucketMask) << 2) | lane;
+      if (slot >= 0) return this.#put(index, slot, hash, replyHash, protocol, now);
+    }
     this.#enter();
     if (holder >= 0) this.#free(holder);
     if (same >= 0 && same !== holder) this.#free(same);
     const index = this.#freeIndex(hash & this.bucketMask, now);
     const slot = index < 0 ? -1 : this.#freeSlot(replyHash, now);
-    let entry = layout.SESSION_FULL;
-    if (slot >= 0) {
-      this.#replies.put(slot, replyHash, index);
-      entry = this.#write(index, hash, protocol, now);
-    }
+    const entry = slot < 0 ? layout.SESSION_FULL : this.#put(index, slot, hash, replyHash, protocol, now);
     this.#leave();
     return entry;
+  }
+
+  /**
+   * `insert` for a flow of which the hashes of both tuples are known: SESSION_FULL, and nothing changed, if it is not seen at a glance that
+   * both are new and have room.
+   */
+  insertNew(protocol: number, now: number, hash: number, replyHash: number): number {
+    const words = this.words;
+    const bucket = hash & this.bucketMask;
+    const tags = words[(TAGS_AT + bucket) & OFFSET_MASK];
+    const slot = (this.linesAt + ((replyHash & this.lineMask) << 4) + (replyHash >>> 28)) & OFFSET_MASK;
+    if (words[slot] !== 0 || tagHits(tags, hash) !== 0) return layout.SESSION_FULL;
+    const lane = freeLane(tags);
+    return lane < 0
+      ? layout.SESSION_FULL
+      : this.#put((bucket << 2) | lane, slot, hash, replyHash, protocol, now);
   }
 
   /** Frees an entry and its reply slot; does nothing for a free one. */
@@ -331,11 +336,8 @@ export class SessionTable {
 
   /** Number of a free entry of the bucket, an expired one freed if need be; -1 if all four are alive. */
   #freeIndex(bucket: number, now: number): number {
-    const tags = this.words[TAGS_AT + bucket];
-    for (let order = LANE_ORDER, tried = 0; tried < 4; tried++, order >>= 2) {
-      const lane = order & 3;
-      if (((tags >>> (24 - (lane << 3))) & 0xff) === 0) return (bucket << 2) | lane;
-    }
+    const lane = freeLane(this.words[TAGS_AT + bucket]);
+    if (lane >= 0) return (bucket << 2) | lane;
     for (let index = bucket << 2; index < (bucket << 2) + 4; index++) {
       const entry = this.entriesAt + index * this.stride;
       if (!isExpired(this.words, entry, now)) continue;
@@ -355,19 +357,23 @@ export class SessionTable {
     return this.#replies.vacant(hash); // closing the gap decides which slot is free now
   }
 
-  #write(index: number, hash: number, protocol: number, now: number): number {
+  /** Writes `key` and `replyKey` into the free entry number `index` and the free reply slot; returns the entry. */
+  #put(index: number, slot: number, hash: number, replyHash: number, protocol: number, now: number): number {
     const words = this.words;
-    const entry = this.entriesAt + index * this.stride;
+    const entry = (this.entriesAt + Math.imul(index, this.stride)) & OFFSET_MASK;
     words[entry + LAST_SEEN] = now;
     for (let i = LAST_SEEN + 1; i < ORIGINAL; i++) words[entry + i] = 0;
-    const width = this.key.length;
+    const { key, replyKey } = this;
+    const width = key.length;
     for (let i = 0; i < width; i++) {
-      words[entry + ORIGINAL + i] = this.key[i];
-      words[entry + ORIGINAL + width + i] = this.replyKey[i];
+      words[entry + ORIGINAL + i] = key[i];
+      words[entry + ORIGINAL + width + i] = replyKey[i];
     }
     words[TAGS_AT + (index >>> 2)] |= tagOf(hash) << (24 - ((index & 3) << 3));
-    words[entry] = (protocol << 24) | LIVE;
+    this.#replies.put(slot, replyHash, index);
     words[USED]++;
+    // Only now can others see it, and whoever put the same flow at the same time sees this one before or after (foreign.ts).
+    Atomics.store(words, entry, (protocol << 24) | LIVE);
     this.#count(entry, 1);
     return entry;
   }

@@ -28,6 +28,9 @@
  * the reply slots are free even when every entry is in use; a line that is full all the same counts as a full bucket.
  */
 
+import { expandSeed } from "./hash.ts";
+import type { MemorySource } from "./memory.ts";
+
 /** protocol << 24 | state << 16 | flags; 0 = free. SESSION_LIVE is set in the flags of every session. */
 export const SESSION_KIND = 0;
 /** Second of the last packet, either direction; the datapath writes it. */
@@ -94,6 +97,31 @@ export function entriesAtFor(buckets: number, lead: number): number {
   return repliesAtFor(buckets, lead) + Math.max(2 * buckets * BUCKET_ENTRIES, LINE_SLOTS);
 }
 
+/** Bytes of a table of `buckets` (a power of two) buckets. */
+export function bytesFor(buckets: number, addressWords: 1 | 4): number {
+  return 4 * (entriesAtFor(buckets, LINE_SLOTS) + buckets * BUCKET_ENTRIES * strideFor(addressWords));
+}
+
+/** The memory of an empty table: `SessionTable.create`. */
+export function createBuffer(
+  buckets: number,
+  addressWords: 1 | 4,
+  seed: Uint32Array,
+  memory: MemorySource,
+): SharedArrayBuffer | ArrayBuffer {
+  checkBuckets(buckets);
+  if (seed.length < 4) throw new RangeError(`session seed must have four words: ${seed.length}`);
+  const buffer = memory.allocate(bytesFor(buckets, addressWords));
+  const words = new Int32Array(buffer, 0, HEADER_WORDS);
+  words[HEADER_MAGIC] = SESSION_MAGIC;
+  words[HEADER_BUCKETS] = buckets;
+  words[HEADER_ADDRESS_WORDS] = addressWords;
+  words[HEADER_LEAD] = (-memory.lineOffsetOf(buffer) & 63) >> 2;
+  words.set([40, 240, 7440, 240], HEADER_TIMEOUTS);
+  expandSeed(seed, words, HEADER_KEY);
+  return buffer;
+}
+
 /** Who repeats sessions, as a table sees it: by flows. */
 export interface SessionEnding {
   /** The flow's session is gone. */
@@ -101,20 +129,6 @@ export interface SessionEnding {
   /** It is at another entry. */
   rename(flow: number, entry: number): void;
 }
-
-/** Where the memory of a table comes from. */
-export interface SessionMemorySource {
-  /** Memory of so many bytes, all 0, which begins at a multiple of four. */
-  allocate(bytes: number): SharedArrayBuffer | ArrayBuffer;
-  /** How many bytes behind the start of a 64-byte line it begins. */
-  lineOffsetOf(buffer: SharedArrayBuffer | ArrayBuffer): number;
-}
-
-/** Memory that threads share, wherever it begins. */
-export const SHARED_MEMORY: SessionMemorySource = {
-  allocate: (bytes) => new SharedArrayBuffer(bytes),
-  lineOffsetOf: () => 0,
-};
 
 // In the hot functions below the constants above stand as numbers: V8 reads exported constants from memory at every use.
 
@@ -147,4 +161,13 @@ export function tagOf(hash: number): number {
 export function tagHits(tags: number, hash: number): number {
   const difference = tags ^ Math.imul((hash >>> 24) | 1, 0x01010101);
   return (difference - 0x01010101) & ~difference & 0x80808080;
+}
+
+/** The entry of a bucket with these tags that is to be taken next, 0 … 3; -1 if none is free. */
+export function freeLane(tags: number): number {
+  for (let order = LANE_ORDER, tried = 0; tried < 4; tried++, order >>= 2) {
+    const lane = order & 3;
+    if (((tags >>> (24 - (lane << 3))) & 0xff) === 0) return lane;
+  }
+  return -1;
 }

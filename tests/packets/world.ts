@@ -18,7 +18,8 @@ import { POD_ACTIVE, POD_DRAINING, PodTable } from "../../mod/table/pod.ts";
 import { ROUTE_LOCAL, type RouteEntry, RouteTable } from "../../mod/table/route.ts";
 import { SERVICE_HOST_VIP, SERVICE_IN_USE, SERVICE_SOURCES, ServiceTable } from "../../mod/table/service.ts";
 import { type SourcePrefix, sourcesWords, writeSources } from "../../mod/table/sources.ts";
-import { type SessionMemorySource, SessionTable } from "../../mod/table/session.ts";
+import type { MemorySource } from "../../mod/table/memory.ts";
+import { SessionTable } from "../../mod/table/session.ts";
 
 /** Bytes of an address in text, 4 or 16. IPv6 may have one "::". */
 export function addressBytes(text: string): Uint8Array {
@@ -92,7 +93,7 @@ export interface WorldSpec {
   nat46Prefix?: string;
   frames?: number;
   /** Where the session tables' memory comes from. */
-  memory?: SessionMemorySource;
+  memory?: MemorySource;
   /** Which of how many workers this is, and what the others report to it. */
   workerIndex?: number;
   workerCount?: number;
@@ -130,7 +131,7 @@ export class World {
     this.memory = new Uint8Array(FRAME_BYTES * (spec.frames ?? 4));
     this.view = new DataView(this.memory.buffer);
     const pods = spec.services.reduce((sum, service) => sum + service.pods.length, 0);
-    this.counters = Counters.create(spec.services.length + 8, pods + 64);
+    this.counters = Counters.create(spec.services.length + 8, pods + 64, spec.memory);
     const flows = offload === null ? null : offload(this.counters);
     const table = (addressWords: 1 | 4) =>
       new SessionTable(
