@@ -38,11 +38,17 @@ export class Burst {
   /** Packets of either family; others are neither's. */
   count4 = 0;
   count6 = 0;
-  // Of packets without a guess, one after the other: which they are, and what is foreseen for each (foresee4.ts).
+  /** Packets without a guess, one after the other. */
   readonly fresh = new Int32Array(BURST_PACKETS);
-  readonly foreseen = new Int32Array(BURST_PACKETS);
+  // By packet, of those: what is foreseen for them (foresee4.ts). The service, its pod or -1, the keyed hash of the reply tuple, the word
+  // of the filter that counts it.
+  readonly foreseenServices = new Int32Array(BURST_PACKETS);
+  readonly foreseenPods = new Int32Array(BURST_PACKETS);
   readonly foreseenReplies = new Int32Array(BURST_PACKETS);
   readonly foreseenAnswers = new Int32Array(BURST_PACKETS);
   /** What was read ahead comes together here, so that no compiler finds it idle. */
-  readonly read = new Float64Array(1);
+  readonly readAhead = new Float64Array(1);
 }
+
+/** The thread's burst: a worker works on one at a time. A constant, so that compiled code knows where its arrays are. */
+export const burst: Burst = new Burst();

@@ -9,7 +9,6 @@ import * as adjacency from "../table/adjacency.ts";
 import * as interfaces from "../table/interface.ts";
 import * as layout from "../table/session_layout.ts";
 import * as bursts from "./burst.ts";
-import type { Burst } from "./burst.ts";
 import type { Context } from "./context.ts";
 import * as contexts from "./context.ts";
 import * as known4 from "./known4.ts";
@@ -44,6 +43,7 @@ const {
   SESSION_STATE_ESTABLISHED,
 } = layout;
 const { GUESS_ENTRY, GUESS_NONE } = bursts;
+const { ats, guesses6, lengths, outSlots, slots } = bursts.burst;
 const { HOP_UNKNOWN } = contexts;
 const { countReceived, countSent } = known4;
 const { computeChecksum, SUM_ZERO } = rewrite;
@@ -86,154 +86,158 @@ const TCP_BYTES = 20;
 const MOVING_FLAGS = 0x07;
 
 /**
- * Forwards packets of the burst from number `from` on, as long as they are the common case; returns the number of the first that
+ * What forwards packets of the burst from number `from` on, as long as they are the common case. It returns the number of the first that
  * is not, or `count`.
  */
-export function forward6(c: Context, burst: Burst, from: number, count: number): number {
-  const { view, stamp, mixed, interfaces, adjacencies, podHops, serviceCounters, podCounters } = c;
-  const words = c.sessions6.words;
-  const { ats, lengths, slots, guesses6, outSlots } = burst;
-  const now = c.now | 0;
-  let inSlot = -1;
-  let rxPackets = 0, rxBytes = 0;
-  let outSlot = -1;
-  let txPackets = 0, txBytes = 0;
-  let i = from;
-  for (; i < count; i++) {
-    const guess = guesses6[i];
-    const at = ats[i] & OFFSET;
-    const length = lengths[i] & LENGTH;
-    if (guess === GUESS_NONE || length < UDP_END) break;
-    const l4Length = view.getUint16(at + PAYLOAD_LENGTH);
-    const total = IPV6_BYTES + l4Length;
-    if (
-      view.getUint16(at + ETHERNET_TYPE) !== ETHERTYPE_IPV6 || view.getUint8(at + VERSION) >>> 4 !== 6 ||
-      total > length - ETHERNET_BYTES
-    ) break;
-
-    // The session, exactly.
-    const entry = guess & OFFSET;
-    const isReply = guess >>> 30; // GUESS_REPLY
-    const protocol = view.getUint8(at + NEXT_HEADER);
-    const kind = words[entry + SESSION_KIND];
-    const own = entry + SESSION_ORIGINAL + TUPLE_WORDS * isReply;
-    let differs = words[own + ADDRESS_WORDS] ^ view.getInt32(at + PORTS);
-    for (let word = 0; word < ADDRESS_WORDS; word++) {
-      differs |= words[own + word] ^ view.getInt32(at + SOURCE + (word << 2));
-    }
-    if (
-      differs !== 0 || kind >>> 24 !== protocol || (kind & SESSION_LIVE) === 0 ||
-      words[entry + SESSION_NOTE] >>> SESSION_STAMP_SHIFT !== stamp
-    ) break;
-    const slot = slots[i];
-    if (isReply !== 0 && (interfaces[slot * IF_STRIDE + IF_FLAGS] & IF_NAT6_IN) === 0) break;
-
-    // The transport header.
-    let l4Bytes = l4Length;
-    let fieldAt = at + UDP_CHECKSUM;
-    const udp = protocol === IP_PROTOCOL_UDP;
-    if (udp) {
-      const udpLength = view.getUint16(at + UDP_LENGTH);
-      if (udpLength < UDP_BYTES || udpLength > l4Bytes) break;
-      l4Bytes = udpLength;
-    } else {
-      if (protocol !== IP_PROTOCOL_TCP || l4Bytes < TCP_BYTES || length < TCP_END) break;
-      const offsetAndFlags = view.getUint16(at + TCP_OFFSET_AND_FLAGS);
-      const headerBytes = (offsetAndFlags >>> 12) << 2;
+export function makeForward6(c: Context): (from: number, count: number) => number {
+  const { view, serviceCounters, podCounters } = c;
+  return (from: number, count: number): number => {
+    const { mixed, interfaces, adjacencies, podHops } = c;
+    const stamp = c.stamp | 0;
+    const end = count | 0;
+    const words = c.sessions6.words;
+    const now = c.now | 0;
+    let inSlot = -1;
+    let rxPackets = 0, rxBytes = 0;
+    let outSlot = -1;
+    let txPackets = 0, txBytes = 0;
+    let i = from | 0;
+    for (; i < end; i = (i + 1) | 0) {
+      const guess = guesses6[i];
+      const at = ats[i] & OFFSET;
+      const length = lengths[i] & LENGTH;
+      if (guess === GUESS_NONE || length < UDP_END) break;
+      const l4Length = view.getUint16(at + PAYLOAD_LENGTH);
+      const total = IPV6_BYTES + l4Length;
       if (
-        headerBytes < TCP_BYTES || headerBytes > l4Bytes || (offsetAndFlags & MOVING_FLAGS) !== 0 ||
-        ((kind >>> 16) & 0xff) !== SESSION_STATE_ESTABLISHED
+        view.getUint16(at + ETHERNET_TYPE) !== ETHERTYPE_IPV6 || view.getUint8(at + VERSION) >>> 4 !== 6 ||
+        total > length - ETHERNET_BYTES
       ) break;
-      fieldAt = at + TCP_CHECKSUM;
-    }
 
-    // The way out.
-    const pod = words[entry + SESSION_POD] & ID;
-    const other = entry + SESSION_REPLY6 - TUPLE_WORDS * isReply;
-    if (mixed && (isMapped(words, own) || isMapped(words, other))) break;
-    let hop = isReply === 0 ? podHops[pod] : lookup(c, words, other);
-    if (hop < 0) {
-      if (isReply !== 0 || hop !== HOP_UNKNOWN) break;
-      hop = podHops[pod] = lookup(c, words, other);
-      if (hop < 0) break;
-    }
-    const row = (hop & ID) * ADJ_STRIDE;
-    const out = adjacencies[row + ADJ_OUT];
-    if (out < 0 || total > adjacencies[row + ADJ_MTU] || view.getUint8(at + HOP_LIMIT) <= 1) break;
+      // The session, exactly.
+      const entry = guess & OFFSET;
+      const isReply = guess >>> 30; // GUESS_REPLY
+      const protocol = view.getUint8(at + NEXT_HEADER);
+      const kind = words[entry + SESSION_KIND];
+      const own = entry + SESSION_ORIGINAL + TUPLE_WORDS * isReply;
+      let differs = words[own + ADDRESS_WORDS] ^ view.getInt32(at + PORTS);
+      for (let word = 0; word < ADDRESS_WORDS; word++) {
+        differs |= words[own + word] ^ view.getInt32(at + SOURCE + (word << 2));
+      }
+      if (
+        differs !== 0 || kind >>> 24 !== protocol || (kind & SESSION_LIVE) === 0 ||
+        words[entry + SESSION_NOTE] >>> SESSION_STAMP_SHIFT !== stamp
+      ) break;
+      const slot = slots[i];
+      if (isReply !== 0 && (interfaces[slot * IF_STRIDE + IF_FLAGS] & IF_NAT6_IN) === 0) break;
 
-    // From here on it is forwarded, unless the session has expired.
-    const seen = words[entry + SESSION_LAST_SEEN];
-    if (seen !== now) {
-      if (((now - seen) | 0) > words[HEADER_TIMEOUTS + ((kind >>> 16) & 3)]) break;
-      words[entry + SESSION_LAST_SEEN] = now;
-    }
-    const serviceRow = (words[entry + SESSION_SERVICE] & ID) * SERVICE_COUNTERS;
-    const podRow = pod * POD_COUNTERS;
-    if (isReply === 0) {
-      serviceCounters[serviceRow + SERVICE_NEXT_PACKET]++;
-      serviceCounters[serviceRow + SERVICE_BYTES] += total;
-      podCounters[podRow + POD_PACKETS]++;
-      podCounters[podRow + POD_BYTES] += total;
-    } else {
-      serviceCounters[serviceRow + SERVICE_REPLY_PACKETS]++;
-      serviceCounters[serviceRow + SERVICE_REPLY_BYTES] += total;
-      podCounters[podRow + POD_REPLY_PACKETS]++;
-      podCounters[podRow + POD_REPLY_BYTES] += total;
-    }
+      // The transport header.
+      let l4Bytes = l4Length;
+      let fieldAt = at + UDP_CHECKSUM;
+      const udp = protocol === IP_PROTOCOL_UDP;
+      if (udp) {
+        const udpLength = view.getUint16(at + UDP_LENGTH);
+        if (udpLength < UDP_BYTES || udpLength > l4Bytes) break;
+        l4Bytes = udpLength;
+      } else {
+        if (protocol !== IP_PROTOCOL_TCP || l4Bytes < TCP_BYTES || length < TCP_END) break;
+        const offsetAndFlags = view.getUint16(at + TCP_OFFSET_AND_FLAGS);
+        const headerBytes = (offsetAndFlags >>> 12) << 2;
+        if (
+          headerBytes < TCP_BYTES || headerBytes > l4Bytes || (offsetAndFlags & MOVING_FLAGS) !== 0 ||
+          ((kind >>> 16) & 0xff) !== SESSION_STATE_ESTABLISHED
+        ) break;
+        fieldAt = at + TCP_CHECKSUM;
+      }
 
-    // The new tuple, and what it does to the checksum (RFC 1624).
-    const ports = words[own + ADDRESS_WORDS];
-    const turned = words[other + ADDRESS_WORDS];
-    const newPorts = (turned << 16) | (turned >>> 16);
-    let before = 0, after = 0;
-    for (let word = 0; word < 4; word++) {
-      const source = words[own + word], destination = words[own + 4 + word];
-      const newDestination = words[other + word], newSource = words[other + 4 + word];
-      before += (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff);
-      after += (newSource >>> 16) + (newSource & 0xffff) + (newDestination >>> 16) +
-        (newDestination & 0xffff);
-      view.setInt32(at + SOURCE + (word << 2), newSource);
-      view.setInt32(at + SOURCE + 16 + (word << 2), newDestination);
-    }
-    const difference = SUM_ZERO - before + after;
-    view.setUint8(at + HOP_LIMIT, view.getUint8(at + HOP_LIMIT) - 1);
-    view.setInt32(at + PORTS, newPorts);
-    const field = view.getUint16(fieldAt);
-    let pseudo = before + protocol + l4Bytes;
-    pseudo = (pseudo & 0xffff) + (pseudo >>> 16);
-    pseudo = (pseudo & 0xffff) + (pseudo >>> 16);
-    if (field === pseudo) {
-      computeChecksum(c, at + PORTS, l4Bytes, fieldAt, after + protocol + l4Bytes, udp); // it was half done
-    } else if (field !== 0 || !udp) {
-      let checksum = (field ^ 0xffff) + difference + SUM_ZERO -
-        (ports >>> 16) - (ports & 0xffff) + (newPorts >>> 16) + (newPorts & 0xffff);
-      checksum = (checksum & 0xffff) + (checksum >>> 16);
-      checksum = ((checksum & 0xffff) + (checksum >>> 16)) ^ 0xffff;
-      view.setUint16(fieldAt, checksum === 0 && udp ? 0xffff : checksum);
-    }
-    view.setInt32(at, adjacencies[row + ADJ_MACS]);
-    view.setInt32(at + 4, adjacencies[row + ADJ_MACS + 1]);
-    view.setInt32(at + 8, adjacencies[row + ADJ_MACS + 2]);
-    outSlots[i] = out;
+      // The way out.
+      const pod = words[entry + SESSION_POD] & ID;
+      const other = entry + SESSION_REPLY6 - TUPLE_WORDS * isReply;
+      if (mixed && (isMapped(words, own) || isMapped(words, other))) break;
+      let hop = isReply === 0 ? podHops[pod] : lookup(c, words, other);
+      if (hop < 0) {
+        if (isReply !== 0 || hop !== HOP_UNKNOWN) break;
+        hop = podHops[pod] = lookup(c, words, other);
+        if (hop < 0) break;
+      }
+      const row = (hop & ID) * ADJ_STRIDE;
+      const out = adjacencies[row + ADJ_OUT];
+      if (out < 0 || total > adjacencies[row + ADJ_MTU] || view.getUint8(at + HOP_LIMIT) <= 1) break;
 
-    if (slot !== inSlot) {
-      countReceived(c.interfaceCounters, inSlot, rxPackets, rxBytes);
-      inSlot = slot;
-      rxPackets = rxBytes = 0;
+      // From here on it is forwarded, unless the session has expired.
+      const seen = words[entry + SESSION_LAST_SEEN];
+      if (seen !== now) {
+        if (((now - seen) | 0) > words[HEADER_TIMEOUTS + ((kind >>> 16) & 3)]) break;
+        words[entry + SESSION_LAST_SEEN] = now;
+      }
+      const serviceRow = (words[entry + SESSION_SERVICE] & ID) * SERVICE_COUNTERS;
+      const podRow = pod * POD_COUNTERS;
+      if (isReply === 0) {
+        serviceCounters[serviceRow + SERVICE_NEXT_PACKET]++;
+        serviceCounters[serviceRow + SERVICE_BYTES] += total;
+        podCounters[podRow + POD_PACKETS]++;
+        podCounters[podRow + POD_BYTES] += total;
+      } else {
+        serviceCounters[serviceRow + SERVICE_REPLY_PACKETS]++;
+        serviceCounters[serviceRow + SERVICE_REPLY_BYTES] += total;
+        podCounters[podRow + POD_REPLY_PACKETS]++;
+        podCounters[podRow + POD_REPLY_BYTES] += total;
+      }
+
+      // The new tuple, and what it does to the checksum (RFC 1624).
+      const ports = words[own + ADDRESS_WORDS];
+      const turned = words[other + ADDRESS_WORDS];
+      const newPorts = (turned << 16) | (turned >>> 16);
+      let before = 0, after = 0;
+      for (let word = 0; word < 4; word++) {
+        const source = words[own + word], destination = words[own + 4 + word];
+        const newDestination = words[other + word], newSource = words[other + 4 + word];
+        before += (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff);
+        after += (newSource >>> 16) + (newSource & 0xffff) + (newDestination >>> 16) +
+          (newDestination & 0xffff);
+        view.setInt32(at + SOURCE + (word << 2), newSource);
+        view.setInt32(at + SOURCE + 16 + (word << 2), newDestination);
+      }
+      const difference = SUM_ZERO - before + after;
+      view.setUint8(at + HOP_LIMIT, view.getUint8(at + HOP_LIMIT) - 1);
+      view.setInt32(at + PORTS, newPorts);
+      const field = view.getUint16(fieldAt);
+      let pseudo = before + protocol + l4Bytes;
+      pseudo = (pseudo & 0xffff) + (pseudo >>> 16);
+      pseudo = (pseudo & 0xffff) + (pseudo >>> 16);
+      if (field === pseudo) {
+        computeChecksum(c, at + PORTS, l4Bytes, fieldAt, after + protocol + l4Bytes, udp); // it was half done
+      } else if (field !== 0 || !udp) {
+        let checksum = (field ^ 0xffff) + difference + SUM_ZERO -
+          (ports >>> 16) - (ports & 0xffff) + (newPorts >>> 16) + (newPorts & 0xffff);
+        checksum = (checksum & 0xffff) + (checksum >>> 16);
+        checksum = ((checksum & 0xffff) + (checksum >>> 16)) ^ 0xffff;
+        view.setUint16(fieldAt, checksum === 0 && udp ? 0xffff : checksum);
+      }
+      view.setInt32(at, adjacencies[row + ADJ_MACS]);
+      view.setInt32(at + 4, adjacencies[row + ADJ_MACS + 1]);
+      view.setInt32(at + 8, adjacencies[row + ADJ_MACS + 2]);
+      outSlots[i] = out;
+
+      if (slot !== inSlot) {
+        countReceived(c.interfaceCounters, inSlot, rxPackets, rxBytes);
+        inSlot = slot;
+        rxPackets = rxBytes = 0;
+      }
+      if (out !== outSlot) {
+        countSent(c.interfaceCounters, outSlot, txPackets, txBytes);
+        outSlot = out;
+        txPackets = txBytes = 0;
+      }
+      rxPackets = (rxPackets + 1) | 0;
+      rxBytes = (rxBytes + length) | 0;
+      txPackets = (txPackets + 1) | 0;
+      txBytes = (txBytes + length) | 0;
     }
-    if (out !== outSlot) {
-      countSent(c.interfaceCounters, outSlot, txPackets, txBytes);
-      outSlot = out;
-      txPackets = txBytes = 0;
-    }
-    rxPackets++;
-    rxBytes = (rxBytes + length) | 0;
-    txPackets++;
-    txBytes = (txBytes + length) | 0;
-  }
-  countReceived(c.interfaceCounters, inSlot, rxPackets, rxBytes);
-  countSent(c.interfaceCounters, outSlot, txPackets, txBytes);
-  return i;
+    countReceived(c.interfaceCounters, inSlot, rxPackets, rxBytes);
+    countSent(c.interfaceCounters, outSlot, txPackets, txBytes);
+    return i;
+  };
 }
 
 /** What the route of the IPv6 address at word `at` leads to. */

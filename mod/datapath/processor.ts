@@ -47,12 +47,12 @@ import {
   VERDICT_PIECES,
   VERDICT_TX,
 } from "./context.ts";
-import { Burst } from "./burst.ts";
+import { burst } from "./burst.ts";
 import { receive4, receive6 } from "./flow.ts";
-import { forward4 } from "./known4.ts";
-import { forward6 } from "./known6.ts";
-import { lookAhead4 } from "./look_ahead4.ts";
-import { lookAhead6 } from "./look_ahead6.ts";
+import { makeForward4 } from "./known4.ts";
+import { makeForward6 } from "./known6.ts";
+import { makeLookAhead4 } from "./look_ahead4.ts";
+import { makeLookAhead6 } from "./look_ahead6.ts";
 import { adoptFlows } from "./adopt.ts";
 import { followFlows, reviseFlows, withdrawAll } from "./offload.ts";
 import { makePiece, piecesLeft } from "./pieces.ts";
@@ -77,11 +77,20 @@ export const HEADROOM_BYTES = 64;
 
 export class Processor {
   readonly #context: Context;
+  // Made for this one context: in a thread with one processor, as a worker has, compiled code then knows its memory.
+  readonly #lookAhead4: (count: number) => void;
+  readonly #lookAhead6: (count: number) => void;
+  readonly #forward4: (from: number, count: number) => number;
+  readonly #forward6: (from: number, count: number) => number;
   /** The packets that `lookAhead` and `forward` are about. */
-  readonly burst = new Burst();
+  readonly burst = burst;
 
   constructor(options: ProcessorOptions) {
     this.#context = new Context(options);
+    this.#lookAhead4 = makeLookAhead4(this.#context);
+    this.#lookAhead6 = makeLookAhead6(this.#context);
+    this.#forward4 = makeForward4(this.#context);
+    this.#forward6 = makeForward6(this.#context);
   }
 
   /** Seconds, from any start; set it once per burst. */
@@ -211,10 +220,8 @@ export class Processor {
    * their order, each by `forward` or `decide`, before anything else is processed.
    */
   lookAhead(count: number): void {
-    const c = this.#context;
-    const burst = this.burst;
-    lookAhead4(c, burst, count);
-    if (burst.count6 > 0) lookAhead6(c, burst, count);
+    this.#lookAhead4(count);
+    if (burst.count6 > 0) this.#lookAhead6(count);
   }
 
   /**
@@ -222,12 +229,10 @@ export class Processor {
    * another matter, `count` if there is none. Those before it leave as they lie, by `burst.outSlots`.
    */
   forward(from: number, count: number): number {
-    const c = this.#context;
-    const burst = this.burst;
     for (let i = from;;) {
       const before = i;
-      if (burst.count4 > 0) i = forward4(c, burst, i, count);
-      if (burst.count6 > 0) i = forward6(c, burst, i, count);
+      if (burst.count4 > 0) i = this.#forward4(i, count);
+      if (burst.count6 > 0) i = this.#forward6(i, count);
       if (i === before || i === count || burst.count4 === 0 || burst.count6 === 0) return i;
     }
   }
@@ -251,7 +256,6 @@ export class Processor {
 
   /** `decide` for a packet that is a burst by itself: forwarded at once if it can be. */
   process(at: number, length: number, inSlot: number, frameEnd: number): number {
-    const burst = this.burst;
     burst.ats[0] = at;
     burst.lengths[0] = length;
     burst.slots[0] = inSlot;

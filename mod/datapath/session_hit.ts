@@ -129,11 +129,15 @@ export function beginSession(c: Context, table: SessionTable, entry: number): vo
     const notes = tcpNotes(0, SESSION_STATE_TRANSITORY, c.tcpFlags, false);
     words[entry + SESSION_NOTE] = (c.stamp << NOTE_BITS) | notes;
     table.setState(entry, tcpState(notes));
-  } else {
-    // Not stamped where the kernel may repeat it: so its second packet goes the long way, and past `offloadSession`.
-    const stamp = c.offload === null ? c.stamp : c.stamp - 1;
-    words[entry + SESSION_NOTE] = stamp << NOTE_BITS;
-  }
+  } else words[entry + SESSION_NOTE] = stampOfNew(c) << NOTE_BITS;
+}
+
+/**
+ * Stamp of a new session that is not TCP's. It is not stamped as agreeing where the kernel may repeat it: so its second packet goes the
+ * long way, and past `offloadSession`.
+ */
+export function stampOfNew(c: Context): number {
+  return c.offload === null ? c.stamp : c.stamp - 1;
 }
 
 /** Moves a TCP session on. False: the segment begins a new connection; the old session has been removed. */
