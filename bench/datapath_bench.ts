@@ -1,10 +1,9 @@
 /**
  * nat44, ns a packet: from a received frame to the rewritten one with its verdict; by flows and services, size and direction; and beside
- * it the same work in C, on the same tables. `deno bench -A bench/datapath_bench.ts`
+ * it the same work in C, on the same tables. `deno bench -A bench/datapath_bench.ts -- --group 0` (the first shape; see micro/case.ts)
  */
 
-import { bench, Kept, QUICK } from "./micro/case.ts";
-import { requireEqual } from "./micro/equal.ts";
+import { bench, group, Kept, QUICK } from "./micro/case.ts";
 import { BATCH, type Shape, Traffic } from "./micro/flows.ts";
 import { NativeDatapath, type Structure } from "./micro/native.ts";
 
@@ -54,12 +53,13 @@ function benchNew(services: number): void {
 const base: Shape = { mode: "nat44", protocol: "udp", frameBytes: 60, flows: 1000, services: 1 };
 const both: Structure[] = ["single", "phases"];
 
-requireEqual();
 for (const flows of QUICK ? [1000] : [1000, 65_536, 1 << 20]) {
   for (const services of QUICK ? [1, 1000] : [1, 1000, 10_000]) {
     const shape = { ...base, flows, services };
-    benchKnown(shape);
-    if (services <= 1000) both.forEach((structure) => benchNative(shape, structure));
+    group(() => {
+      benchKnown(shape);
+      if (services <= 1000) both.forEach((structure) => benchNative(shape, structure));
+    });
   }
 }
 const others: Shape[] = [
@@ -70,7 +70,9 @@ const others: Shape[] = [
   { ...base, frameBytes: 1514, protocol: "tcp", halfDone: true },
 ];
 for (const shape of others) {
-  benchKnown(shape);
-  both.forEach((structure) => benchNative(shape, structure));
+  group(() => {
+    benchKnown(shape);
+    both.forEach((structure) => benchNative(shape, structure));
+  });
 }
-for (const services of QUICK ? [1] : [1, 1000]) benchNew(services);
+for (const services of QUICK ? [1] : [1, 1000]) group(() => benchNew(services));

@@ -1,11 +1,15 @@
-/** The other NAT modes, ns a packet: IPv6, and between the families. `deno bench -A bench/mixed_bench.ts` */
+/** The other NAT modes, ns a packet: IPv6, and between the families. `deno bench -A bench/mixed_bench.ts -- --group 0` */
 
-import { bench, Kept, QUICK } from "./micro/case.ts";
+import { bench, group, Kept, QUICK } from "./micro/case.ts";
 import { BATCH, type Mode, type Shape, Traffic } from "./micro/flows.ts";
 
 const kept = new Kept<Traffic>();
 
 function benchMode(shape: Shape): void {
+  group(() => register(shape));
+}
+
+function register(shape: Shape): void {
   const { mode, protocol, frameBytes: bytes, flows, services } = shape;
   const direction = shape.reply ? "reply" : "request";
   const checksum = shape.halfDone ? "half done" : "done";

@@ -16,6 +16,19 @@ export interface Step {
 
 export const QUICK = Deno.args.includes("--quick");
 
+/** The group to be measured, of files that have several; all if it is left out. */
+const ONLY = Deno.args.indexOf("--group");
+let groups = 0;
+
+/**
+ * Cases that need a process of their own: a worker has one processor, for whose memory its code is compiled, and a second one in the
+ * same process would have it compiled for any. Measured without `--group`, all but the first are slower than they are.
+ */
+export function group(register: () => void): void {
+  if (ONLY < 0 || Number(Deno.args[ONLY + 1]) === groups) register();
+  groups++;
+}
+
 const warmed = new Set<string>();
 
 /** What the results come together in. */

@@ -26,7 +26,7 @@ function bytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array 
 }
 
 /** Throws an Error that says what differs. */
-export function requireEqual(): void {
+function requireEqual(): void {
   for (const shape of SHAPES) {
     for (const structure of ["single", "phases"] as const) {
       const [one, other] = [new Traffic(shape), new Traffic(shape)];
@@ -39,9 +39,13 @@ export function requireEqual(): void {
           throw new Error(`${sent.join(" and ")} sent of ${BATCH}, ${what}`);
         }
         same(`frames, ${what}`, one.frames, other.frames);
-        const counters = [one, other].map(({ world }) => bytes(world.counters.node).buffer);
-        same(`counters, ${what}`, new Uint8Array(counters[0]), new Uint8Array(counters[1]));
+        for (const kind of ["node", "service", "pod", "interface"] as const) {
+          const [mine, its] = [one, other].map(({ world }) => bytes(world.counters[kind]));
+          same(`${kind} counters, ${what}`, mine, its);
+        }
       }
     }
   }
 }
+
+if (import.meta.main) requireEqual();

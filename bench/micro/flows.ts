@@ -7,7 +7,8 @@
  * (a power of two apart they would all claim the same few sets).
  */
 
-import { allocateShared, lineOffsetOf } from "../../ffi/memory.ts";
+import { LINE_MEMORY } from "../../ffi/memory.ts";
+import { burst as theBurst } from "../../mod/datapath/burst.ts";
 import { VERDICT_TX } from "../../mod/datapath/processor.ts";
 import { IF_NAT4_IN, IF_NAT6_IN } from "../../mod/table/interface.ts";
 import { SERVICE_NAT46, SERVICE_NAT64 } from "../../mod/table/service.ts";
@@ -22,6 +23,7 @@ import { buildFrame, pattern, tcp, udp } from "../../tests/packets/builder.ts";
 import { Random } from "../../tests/packets/random.ts";
 import { FRAME_BYTES, HEADROOM, type ServiceSpec, World } from "../../tests/packets/world.ts";
 
+const { ats, lengths, slots } = theBurst;
 export const BURST = 64;
 export const BATCH = 8 * BURST;
 export const UPLINK = 1;
@@ -77,7 +79,7 @@ export function worldOf(shape: Shape): World {
     services,
     buckets: 1 << Math.max(10, Math.ceil(Math.log2(shape.flows))),
     frames: Math.ceil((BATCH + 1) * STEP / FRAME_BYTES),
-    memory: { allocate: allocateShared, lineOffsetOf },
+    memory: LINE_MEMORY,
   });
 }
 
@@ -129,7 +131,6 @@ export class Traffic {
 
   /** Fills the burst's arrays for burst number `burst` of the batch. */
   receive(burst: number): void {
-    const { ats, lengths, slots } = this.world.processor.burst;
     for (let i = 0; i < BURST; i++) {
       ats[i] = (burst * BURST + i) * STEP + HEADROOM;
       lengths[i] = this.frameBytes;
@@ -140,7 +141,6 @@ export class Traffic {
   /** Processes the batch in TypeScript; returns how many packets were sent. */
   run(): number {
     const { processor } = this.world;
-    const { ats } = processor.burst;
     let sent = 0;
     for (let burst = 0; burst < BATCH / BURST; burst++) {
       this.receive(burst);
