@@ -4,7 +4,7 @@
  *   deno bench -A bench/session_bench.ts
  */
 
-import { LINE_MEMORY } from "../ffi/memory.ts";
+import { PRESENT_LINE_MEMORY } from "../ffi/memory.ts";
 import { SessionTable } from "../mod/table/session.ts";
 import { Random } from "../tests/packets/random.ts";
 import { bench, Kept, QUICK } from "./micro/case.ts";
@@ -97,7 +97,7 @@ const kept = new Kept<Filled>();
 function filled(addressWords: 1 | 4, sessions: number, fill: boolean): Filled {
   return kept.get(`${addressWords} ${sessions} ${fill}`, () => {
     const buckets = 2 ** Math.ceil(Math.log2(Math.max(256, sessions / 2))); // half full: next to nothing is refused
-    const table = SessionTable.create(buckets, addressWords, SEED, LINE_MEMORY);
+    const table = SessionTable.create(buckets, addressWords, SEED, PRESENT_LINE_MEMORY);
     const flows = makeFlows(sessions, addressWords);
     if (fill) insertAll(table, flows.original, flows.reply);
     return { table, ...flows };

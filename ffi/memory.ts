@@ -95,14 +95,19 @@ export function bufferAddress(bytes: Uint8Array<ArrayBuffer>): bigint {
   return addressOf(Deno.UnsafePointer.of(bytes));
 }
 
-/** A SharedArrayBuffer of zeros, on huge pages where it is long enough and the kernel has them: random accesses then miss the TLB less. */
-export function allocateShared(lengthBytes: number): SharedArrayBuffer {
+/**
+ * A SharedArrayBuffer of zeros, on huge pages where it is long enough and the kernel has them: random accesses then miss the TLB less.
+ * `present`: all of it at once, not at the first touch, which for a huge page may take a millisecond.
+ */
+export function allocateShared(lengthBytes: number, present = false): SharedArrayBuffer {
   const buffer = new SharedArrayBuffer(lengthBytes);
   const start = sharedAddress(buffer);
   const page = BigInt(PAGE_BYTES);
   const first = (start + page - 1n) / page * page;
-  const bytes = start + BigInt(lengthBytes) - first;
-  if (bytes >= BigInt(HUGE_PAGE_BYTES)) libc.madvise(pointerTo(first), bytes / page * page, MADV_HUGEPAGE); // a wish
+  const bytes = (start + BigInt(lengthBytes) - first) / page * page;
+  if (bytes < BigInt(HUGE_PAGE_BYTES)) return buffer;
+  libc.madvise(pointerTo(first), bytes, MADV_HUGEPAGE); // a wish
+  if (present) libc.madvise(pointerTo(first), bytes, MADV_POPULATE_WRITE); // likewise: else the first touch does it
   return buffer;
 }
 
@@ -111,8 +116,11 @@ export function lineOffsetOf(buffer: SharedArrayBuffer | ArrayBuffer): number {
   return Number(sharedAddress(buffer) & 63n);
 }
 
-/** Both, for tables that care where lines of memory begin. */
-export const LINE_MEMORY = { allocate: allocateShared, lineOffsetOf };
+/** For tables that care where lines of memory begin, and of which only a part may ever be used. */
+export const LINE_MEMORY = { allocate: (bytes: number) => allocateShared(bytes), lineOffsetOf };
+
+/** The same for those that packets fill: their memory is there before. */
+export const PRESENT_LINE_MEMORY = { allocate: (bytes: number) => allocateShared(bytes, true), lineOffsetOf };
 
 function sharedAddress(buffer: SharedArrayBuffer | ArrayBuffer): bigint {
   // The runtime takes views of shared memory here too; its declaration does not say so.

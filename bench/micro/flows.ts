@@ -7,7 +7,7 @@
  * (a power of two apart they would all claim the same few sets).
  */
 
-import { LINE_MEMORY } from "../../ffi/memory.ts";
+import { PRESENT_LINE_MEMORY } from "../../ffi/memory.ts";
 import { burst as theBurst } from "../../mod/datapath/burst.ts";
 import { VERDICT_TX } from "../../mod/datapath/processor.ts";
 import { IF_NAT4_IN, IF_NAT6_IN } from "../../mod/table/interface.ts";
@@ -79,7 +79,7 @@ export function worldOf(shape: Shape): World {
     services,
     buckets: 1 << Math.max(10, Math.ceil(Math.log2(shape.flows))),
     frames: Math.ceil((BATCH + 1) * STEP / FRAME_BYTES),
-    memory: LINE_MEMORY,
+    memory: PRESENT_LINE_MEMORY,
   });
 }
 

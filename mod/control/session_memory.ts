@@ -6,7 +6,7 @@
  * @module
  */
 
-import { addressOf, LINE_MEMORY, type Mapping } from "../../ffi/memory.ts";
+import { addressOf, type Mapping, PRESENT_LINE_MEMORY } from "../../ffi/memory.ts";
 import type { Conf } from "../config/model.ts";
 import { AffinityTable } from "../table/affinity.ts";
 import { SessionFilter } from "../table/filter.ts";
@@ -102,7 +102,7 @@ export class SessionMemory {
 
   #create(workerCount: number, conf: Conf, addressWords: 1 | 4): SessionTable[] {
     return Array.from({ length: workerCount }, () => {
-      const table = SessionTable.create(conf.buckets, addressWords, this.#seed, LINE_MEMORY);
+      const table = SessionTable.create(conf.buckets, addressWords, this.#seed, PRESENT_LINE_MEMORY);
       writeTimeouts(table, conf);
       return table;
     });
