@@ -13,7 +13,7 @@ import {
   COUNT_TX_UNKNOWN_SLOT,
   type Counters,
 } from "../metrics/counters.ts";
-import { BURST_PACKETS } from "../datapath/burst.ts";
+import { burst, BURST_PACKETS } from "../datapath/burst.ts";
 import {
   HEADROOM_BYTES,
   type Processor,
@@ -30,8 +30,14 @@ import type { Port } from "./port.ts";
 import type { Tap } from "./tap.ts";
 import { addressToHost, PUNT_TAG_BYTES, PUNT_TAG_EGRESS, pushPuntTag, SLOT_MAC_HI } from "./punt.ts";
 
-/** Packets taken from one ring before the others get their turn: a bound on what one busy interface delays. */
-export const BURST = BURST_PACKETS;
+const { ats, lengths, outSlots, slots } = burst;
+
+const BURST = BURST_PACKETS;
+/**
+ * Bursts taken from a full ring before the others get their turn, and before the kernel is called to transmit: a bound on what one busy
+ * interface delays. With four the calls cost a tenth less of all than with one; with eight no less.
+ */
+const BURSTS_AT_ONCE = 4;
 /** The highest slot: it travels in a VLAN id. */
 const MAX_SLOT = 4094;
 /** Slot of frames that came from no interface. */
@@ -93,6 +99,15 @@ export class BurstContext {
   }
 }
 
+/** Takes up to BURSTS_AT_ONCE bursts from `port`, as long as they are full. Returns how many packets there were. */
+export function receiveBursts(context: BurstContext, port: Port): number {
+  let taken = 0;
+  for (let count = BURST, left = BURSTS_AT_ONCE; count === BURST && left > 0; left--) {
+    taken += count = receiveBurst(context, port);
+  }
+  return taken;
+}
+
 /** Takes up to BURST packets from `port`. Returns how many there were. */
 export function receiveBurst(context: BurstContext, port: Port): number {
   const rx = port.socket.rx;
@@ -100,12 +115,8 @@ export function receiveBurst(context: BurstContext, port: Port): number {
   if (count === 0) return 0;
   const { processor } = context;
   processor.readReports();
-  const { ats, lengths, slots } = processor.burst;
-  for (let i = 0; i < count; i++) {
-    ats[i] = rx.frameAddr(i);
-    lengths[i] = rx.lengthBytes(i);
-    slots[i] = port.slot;
-  }
+  rx.readAll(count, ats, lengths);
+  slots.fill(port.slot, 0, count);
   if (port.slot === 0) readSlots(context, count);
   const { tap } = context;
   if (tap !== null) {
@@ -116,7 +127,7 @@ export function receiveBurst(context: BurstContext, port: Port): number {
   processor.lookAhead(count);
   for (let i = 0; i < count;) {
     const known = processor.forward(i, count);
-    for (; i < known; i++) transmitKnown(context, i);
+    while (i < known) i = transmitKnown(context, i, known);
     if (i < count) handleFrame(context, i++);
   }
   rx.release(count);
@@ -126,7 +137,6 @@ export function receiveBurst(context: BurstContext, port: Port): number {
 /** On ku1 the destination MAC names the interface; anything else was not sent by the steering programs. */
 function readSlots(context: BurstContext, count: number): void {
   const { frames } = context;
-  const { ats, lengths, slots } = context.processor.burst;
   for (let i = 0; i < count; i++) {
     const at = ats[i];
     const isOurs = lengths[i] >= 14 && frames.getUint32(at) === SLOT_MAC_HI;
@@ -135,20 +145,28 @@ function readSlots(context: BurstContext, count: number): void {
   }
 }
 
-/** A packet of the burst that was forwarded without a verdict of its own. */
-function transmitKnown(context: BurstContext, i: number): void {
-  const { ats, lengths, outSlots } = context.processor.burst;
-  const at = ats[i];
-  const frameStart = at & ~(context.frameBytes - 1);
-  const port = context.bySlot[outSlots[i]];
-  if (port !== null) return enqueue(context, port, frameStart, at, lengths[i]);
-  sendTagged(context, frameStart, at, lengths[i], outSlots[i] | PUNT_TAG_EGRESS);
+/**
+ * Packets `from` … of the burst, of which those before `end` were forwarded without a verdict of their own: as many as leave by the same
+ * slot. Returns the number of the next one.
+ */
+function transmitKnown(context: BurstContext, from: number, end: number): number {
+  const slot = outSlots[from];
+  let next = (from + 1) | 0;
+  while (next < end && outSlots[next] === slot) next = (next + 1) | 0;
+  const port = context.bySlot[slot];
+  if (port !== null) {
+    enqueueAll(context, port, from, next);
+    return next;
+  }
+  for (let i = from; i < next; i++) {
+    sendTagged(context, ats[i] & ~(context.frameBytes - 1), ats[i], lengths[i], slot | PUNT_TAG_EGRESS);
+  }
+  return next;
 }
 
 /** One packet of the burst about which something has to be decided, and where its frame goes. */
 function handleFrame(context: BurstContext, i: number): void {
   const { processor } = context;
-  const { ats, lengths, slots } = processor.burst;
   const at = ats[i];
   const length = lengths[i];
   const slot = slots[i];
@@ -161,7 +179,6 @@ function handleFrame(context: BurstContext, i: number): void {
 /** One packet of the burst while somebody watches. NB: `process` uses the burst's first place, which has been read by then. */
 function watchFrame(context: BurstContext, tap: Tap, i: number): void {
   const { processor } = context;
-  const { ats, lengths, slots } = processor.burst;
   const at = ats[i];
   const length = lengths[i];
   const slot = slots[i];
@@ -324,6 +341,22 @@ function enqueue(context: BurstContext, port: Port, frameStart: number, at: numb
   port.queued++;
 }
 
+/** `enqueue` for packets `from` … `end` - 1 of the burst. */
+function enqueueAll(context: BurstContext, port: Port, from: number, end: number): void {
+  const tx = port.socket.tx;
+  let room = tx.reserve(end - from);
+  if (room < end - from) {
+    flushPort(context, port);
+    room = tx.reserve(end - from);
+  }
+  tx.writeAll(port.queued, ats, lengths, from, from + room);
+  port.queued += room;
+  for (let i = from + room; i < end; i++) {
+    context.counters.node[COUNT_TX_NO_SPACE]++;
+    context.pool.put(ats[i] & ~(context.frameBytes - 1));
+  }
+}
+
 /** Hands every queued frame to the kernel, takes back those it is done with, and stocks the fill rings. */
 export function flushAll(context: BurstContext): void {
   for (let i = 0; i < context.ports.length; i++) flushPort(context, context.ports[i]);
@@ -346,9 +379,9 @@ function reap(context: BurstContext, port: Port): void {
   const completion = port.socket.completion;
   const frameMask = ~(context.frameBytes - 1);
   for (;;) {
-    const count = completion.peek(BURST);
+    const count = completion.peek(completion.size);
     if (count === 0) return;
-    for (let i = 0; i < count; i++) context.pool.put(completion.frameAddr(i) & frameMask);
+    context.pool.putCompleted(completion, count, frameMask);
     completion.release(count);
     port.outstanding -= count;
   }
@@ -361,6 +394,6 @@ export function refill(context: BurstContext, port: Port): void {
   let count = fill.reserve(REFILL);
   if (count > pool.count - POOL_RESERVE) count = pool.count - POOL_RESERVE;
   if (count <= 0) return;
-  for (let i = 0; i < count; i++) fill.write(i, pool.take());
+  pool.fill(fill, count);
   fill.submit(count);
 }

@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { CompletionRing, FillRing } from "../xdp/ring.ts";
+
 /** What {@link FramePool.take} returns when there is none. */
 export const NO_FRAME = -1;
 
@@ -54,5 +56,17 @@ export class FramePool {
   /** Gives a frame back. `frameAddr` is its first byte's UMEM offset. */
   put(frameAddr: number): void {
     this.#free[this.#count++] = frameAddr;
+  }
+
+  /** Takes back `count` frames whose transmission is over. */
+  putCompleted(completion: CompletionRing, count: number, frameMask: number): void {
+    completion.readAll(count, frameMask, this.#free, this.#count);
+    this.#count += count;
+  }
+
+  /** Writes `count` frames, which must be there, into a fill ring. */
+  fill(ring: FillRing, count: number): void {
+    ring.writeAll(this.#free, this.#count, count);
+    this.#count -= count;
   }
 }

@@ -17,7 +17,7 @@ import {
   WORD_SENT,
   WORD_SLEEPS,
 } from "./control_words.ts";
-import { flushAll, receiveBurst, releaseExpired } from "./burst.ts";
+import { flushAll, receiveBursts, releaseExpired } from "./burst.ts";
 import { nowSeconds } from "./clock.ts";
 import { HOLD_MS } from "./held_frames.ts";
 import type { WorkerMessage, WorkerReply } from "./messages.ts";
@@ -92,7 +92,7 @@ function burstLoop(own: WorkerState): void {
     if (Atomics.load(words, WORD_ACTIVE_GENERATION) !== own.generation) runActiveGeneration(own);
     context.processor.readReports();
     let count = 0;
-    for (let i = 0; i < context.receivers.length; i++) count += receiveBurst(context, context.receivers[i]);
+    for (let i = 0; i < context.receivers.length; i++) count += receiveBursts(context, context.receivers[i]);
     if (context.held.count > 0) releaseExpired(context, performance.now());
     flushAll(context);
     if (context.processor.takeWakes()) own.wakeOthers();

@@ -104,6 +104,16 @@ export class FillRing extends ProducerRing {
     if (i >= this.pending) this.pending = i + 1;
   }
 
+  /** The next `count` entries of the batch, from its first: the last `count` of the first `from` words of `frameAddrs`, last one first. */
+  writeAll(frameAddrs: Int32Array, from: number, count: number): void {
+    const { words, mask } = this;
+    const head = this.head | 0;
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      words[((head + i) & mask) * ADDRESS_WORDS] = frameAddrs[from - 1 - i];
+    }
+    if (count > this.pending) this.pending = count;
+  }
+
   /** Addresses the kernel has not taken yet; for a closed socket. */
   *left(): Generator<number> {
     for (let count = this.outstanding(); count > 0; count--) {
@@ -120,6 +130,18 @@ export class TxRing extends ProducerRing {
     this.words[at] = packetAddr;
     this.words[at + DESCRIPTOR_LENGTH_WORD] = lengthBytes;
     if (i >= this.pending) this.pending = i + 1;
+  }
+
+  /** Entries `first` … of the batch: the packets at places `from` … `end` - 1 of both arrays. */
+  writeAll(first: number, packetAddrs: Int32Array, lengths: Int32Array, from: number, end: number): void {
+    const { words, mask } = this;
+    const head = (this.head + first - from) | 0;
+    for (let i = from | 0; i < end; i = (i + 1) | 0) {
+      const at = ((head + i) & mask) * DESCRIPTOR_WORDS;
+      words[at] = packetAddrs[i];
+      words[at + DESCRIPTOR_LENGTH_WORD] = lengths[i];
+    }
+    if (first + end - from > this.pending) this.pending = first + end - from;
   }
 
   /** Addresses of packets the kernel has not taken yet; for a closed socket. */
@@ -179,6 +201,17 @@ export class RxRing extends ConsumerRing {
   lengthBytes(i: number): number {
     return this.words[((this.tail + i) & this.mask) * DESCRIPTOR_WORDS + DESCRIPTOR_LENGTH_WORD];
   }
+
+  /** Both of the first `count` packets. */
+  readAll(count: number, packetAddrs: Int32Array, lengths: Int32Array): void {
+    const { words, mask } = this;
+    const tail = this.tail | 0;
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const at = ((tail + i) & mask) * DESCRIPTOR_WORDS;
+      packetAddrs[i] = words[at];
+      lengths[i] = words[at + DESCRIPTOR_LENGTH_WORD];
+    }
+  }
 }
 
 /** Frames whose transmission is over. */
@@ -186,6 +219,15 @@ export class CompletionRing extends ConsumerRing {
   /** UMEM byte of the i-th entry of the batch: the address that was transmitted from. */
   frameAddr(i: number): number {
     return this.words[((this.tail + i) & this.mask) * ADDRESS_WORDS] >>> 0;
+  }
+
+  /** The first `count` of them, each masked with `frameMask`, into `frameAddrs` from place `to` on. */
+  readAll(count: number, frameMask: number, frameAddrs: Int32Array, to: number): void {
+    const { words, mask } = this;
+    const tail = this.tail | 0;
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      frameAddrs[to + i] = words[((tail + i) & mask) * ADDRESS_WORDS] & frameMask;
+    }
   }
 }
 

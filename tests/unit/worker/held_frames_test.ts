@@ -18,13 +18,17 @@ class FakeSocket {
   readonly sent: { at: number; length: number }[] = [];
   readonly rx = {
     peek: (most: number) => Math.min(most, this.received.length),
-    frameAddr: (i: number) => this.received[i].at,
-    lengthBytes: (i: number) => this.received[i].length,
+    readAll: (count: number, ats: Int32Array, lengths: Int32Array) => {
+      this.received.slice(0, count).forEach(({ at, length }, i) => [ats[i], lengths[i]] = [at, length]);
+    },
     release: (count: number) => void this.received.splice(0, count),
   };
   readonly tx = {
-    reserve: () => 1,
+    reserve: (count: number) => count,
     write: (_: number, at: number, length: number) => void this.sent.push({ at, length }),
+    writeAll: (_: number, ats: Int32Array, lengths: Int32Array, from: number, end: number) => {
+      for (let i = from; i < end; i++) this.sent.push({ at: ats[i], length: lengths[i] });
+    },
   };
 }
 

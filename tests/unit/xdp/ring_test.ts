@@ -83,6 +83,31 @@ Deno.test("ConsumerRing.peek shows at most what was asked for, and release gives
   assertEquals(completion.frameAddr(0), 8192);
 });
 
+Deno.test("writeAll and readAll do what write and the readers do, entry by entry", () => {
+  const addrs = Int32Array.from({ length: SIZE }, (_, i) => i * 2048 + 256);
+  const lengths = Int32Array.from({ length: SIZE }, (_, i) => 60 + i);
+  const memory = memoryAt(-3, DESCRIPTOR_WORDS);
+  const tx = new TxRing(memory), rx = new RxRing(memory);
+  tx.write(0, addrs[0], lengths[0]);
+  tx.writeAll(1, addrs, lengths, 1, 6);
+  assertEquals(tx.reserve(SIZE), SIZE - 6, "what is written takes room");
+  tx.submit(6);
+  assertEquals(rx.peek(SIZE), 6);
+  const [gotAddrs, gotLengths] = [new Int32Array(6), new Int32Array(6)];
+  rx.readAll(6, gotAddrs, gotLengths);
+  assertEquals([gotAddrs, gotLengths], [addrs.slice(0, 6), lengths.slice(0, 6)]);
+
+  const words = memoryAt(-2, ADDRESS_WORDS);
+  const fill = new FillRing(words), completion = new CompletionRing(words);
+  fill.writeAll(addrs, 5, 4); // the last four of the first five, last one first
+  assertEquals(fill.reserve(SIZE), SIZE - 4);
+  fill.submit(4);
+  assertEquals(completion.peek(SIZE), 4);
+  const frames = new Int32Array(6).fill(-1);
+  completion.readAll(4, -2048, frames, 1);
+  assertEquals([...frames], [-1, 4 * 2048, 3 * 2048, 2 * 2048, 2048, -1]);
+});
+
 Deno.test("TxRing and RxRing over one memory pass every packet once and in order", () => {
   property((random) => passesInOrder(random, 0x7fffff00));
   property((random) => passesInOrder(random, -0x100));
