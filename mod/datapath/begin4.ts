@@ -1,5 +1,5 @@
 /**
- * Sessions begun in a burst: UDP over IPv4 to a plain service, foreseen by foresee4.ts. The session is put into the table, and the packet
+ * Sessions begun in a burst: UDP, or a TCP SYN, over IPv4 to a plain service, foreseen by foresee4.ts. The session is put into the table, and the packet
  * then goes on as one of a session that is known (known4.ts). Whatever is not as simple is left to the long way (new_connection.ts),
  * which comes to the same for these packets too: like known4.ts this is an optimization and nothing else.
  *
@@ -24,7 +24,7 @@ const { ADJ_MTU, ADJ_OUT, ADJ_STRIDE } = adjacency;
 const { IF_FLAGS, IF_NAT4_IN, IF_STRIDE } = interfaces;
 const { POD_ADDRESS4, POD_STRIDE } = pods;
 const { SERVICE_STRIDE, SERVICE_TARGET_PORT } = services;
-const { SESSION_LAST_SEEN, SESSION_NOTE, SESSION_POD, SESSION_SERVICE } = layout;
+const { SESSION_LAST_SEEN, SESSION_NOTE, SESSION_POD, SESSION_SERVICE, SESSION_STATE_TRANSITORY } = layout;
 const { isAnswerable4 } = answer4;
 const { GUESS_ENTRY } = bursts;
 const { ats, foreseenPods, foreseenReplies, foreseenServices, hashes, lengths, slots } = bursts.burst;
@@ -34,7 +34,7 @@ const { SESSION_STAMP_SHIFT } = sessionHit;
 const OFFSET = GUESS_ENTRY;
 const ID = 0x3ffffff;
 
-// Bytes of an untagged frame whose IP header has no options (RFC 894, 791, 768).
+// Bytes of an untagged frame whose IP header has no options (RFC 894, 791, 768, 9293).
 const ETHERNET_TYPE = 12;
 const ETHERNET_BYTES = 14;
 const VERSION = 14;
@@ -44,13 +44,20 @@ const SOURCE = 26;
 const DESTINATION = 30;
 const PORTS = 34;
 const UDP_LENGTH = 38;
+const TCP_OFFSET_AND_FLAGS = 46;
+const TCP_END = 54;
 
 const ETHERTYPE_IPV4 = 0x0800;
 const IPV4_WITHOUT_OPTIONS = 0x45;
 const IPV4_BYTES = 20;
 const FRAGMENT_BITS = 0x3fff;
+const IP_PROTOCOL_TCP = 6;
 const IP_PROTOCOL_UDP = 17;
 const UDP_BYTES = 8;
+const TCP_BYTES = 20;
+/** FIN, SYN, RST, PSH, ACK, URG. */
+const CONTROL_FLAGS = 0x3f;
+const TCP_SYN = 0x02;
 
 /**
  * What begins the session of packet `i` of the burst, which no session was guessed for and which is 42 bytes or longer. It returns the
@@ -73,11 +80,20 @@ export function makeBegin4(c: Context): (i: number) => number {
       total > lengths[i] - ETHERNET_BYTES || (view.getUint16(at + FRAGMENT) & FRAGMENT_BITS) !== 0
     ) return -1;
     const ttlWord = view.getInt32(at + TTL);
-    const udpLength = view.getUint16(at + UDP_LENGTH);
-    if (
-      ttlWord >>> 24 <= 1 || ((ttlWord >>> 16) & 0xff) !== IP_PROTOCOL_UDP ||
-      udpLength < UDP_BYTES || udpLength > total - IPV4_BYTES
-    ) return -1;
+    const protocol = (ttlWord >>> 16) & 0xff;
+    if (ttlWord >>> 24 <= 1) return -1;
+    const l4Bytes = total - IPV4_BYTES;
+    if (protocol === IP_PROTOCOL_UDP) {
+      const udpLength = view.getUint16(at + UDP_LENGTH);
+      if (udpLength < UDP_BYTES || udpLength > l4Bytes) return -1;
+    } else {
+      if (protocol !== IP_PROTOCOL_TCP || l4Bytes < TCP_BYTES || lengths[i] < TCP_END) return -1;
+      const offsetAndFlags = view.getUint16(at + TCP_OFFSET_AND_FLAGS);
+      const headerBytes = (offsetAndFlags >>> 12) << 2;
+      if (headerBytes < TCP_BYTES || headerBytes > l4Bytes || (offsetAndFlags & CONTROL_FLAGS) !== TCP_SYN) {
+        return -1;
+      }
+    }
     const source = view.getInt32(at + SOURCE);
     const destination = view.getInt32(at + DESTINATION);
     const podAddress = c.pods[pod * POD_STRIDE + POD_ADDRESS4];
@@ -95,12 +111,13 @@ export function makeBegin4(c: Context): (i: number) => number {
     replyKey[0] = podAddress;
     replyKey[1] = source;
     replyKey[2] = (target << 16) | (ports >>> 16);
-    const entry = table.insertNew(IP_PROTOCOL_UDP, c.now, hashes[i], foreseenReplies[i]) | 0;
+    const entry = table.insertNew(protocol, c.now, hashes[i], foreseenReplies[i]) | 0;
     if (entry < 0) return -1;
     words[entry + SESSION_LAST_SEEN] = c.now - 1;
     words[entry + SESSION_SERVICE] = service;
     words[entry + SESSION_POD] = pod;
     words[entry + SESSION_NOTE] = c.stamp << SESSION_STAMP_SHIFT;
+    if (protocol === IP_PROTOCOL_TCP) table.setState(entry, SESSION_STATE_TRANSITORY);
     return entry;
   };
 }

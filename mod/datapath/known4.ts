@@ -162,10 +162,10 @@ export function makeForward4(c: Context): (from: number, count: number) => numbe
         if (protocol !== IP_PROTOCOL_TCP || l4Bytes < TCP_BYTES || length < TCP_END) break;
         const offsetAndFlags = view.getUint16(at + TCP_OFFSET_AND_FLAGS);
         const headerBytes = (offsetAndFlags >>> 12) << 2;
-        if (
-          headerBytes < TCP_BYTES || headerBytes > l4Bytes || (offsetAndFlags & MOVING_FLAGS) !== 0 ||
-          ((kind >>> 16) & 0xff) !== SESSION_STATE_ESTABLISHED
-        ) break;
+        if (headerBytes < TCP_BYTES || headerBytes > l4Bytes) break;
+        const still = (offsetAndFlags & MOVING_FLAGS) === 0 &&
+          ((kind >>> 16) & 0xff) === SESSION_STATE_ESTABLISHED;
+        if (!still && entry !== begun) break;
         fieldAt = at + TCP_CHECKSUM;
       }
 
@@ -190,7 +190,7 @@ export function makeForward4(c: Context): (from: number, count: number) => numbe
         if (entry === begun) {
           column = SERVICE_FIRST_PACKET;
           countBegun(c, pod);
-          words[entry + SESSION_NOTE] = stampOfNew(c) << SESSION_STAMP_SHIFT;
+          if (udp) words[entry + SESSION_NOTE] = stampOfNew(c) << SESSION_STAMP_SHIFT;
         } else if (((now - seen) | 0) > words[HEADER_TIMEOUTS + ((kind >>> 16) & 3)]) break;
         words[entry + SESSION_LAST_SEEN] = now;
       }

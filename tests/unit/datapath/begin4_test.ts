@@ -6,12 +6,13 @@
 import { assertEquals } from "@std/assert";
 import { BURST_PACKETS } from "../../../mod/datapath/burst.ts";
 import { VERDICT_TX } from "../../../mod/datapath/processor.ts";
-import { SESSION_POD, SESSION_SERVICE } from "../../../mod/table/session.ts";
+import { SESSION_POD, SESSION_SERVICE, SESSION_STATE_TRANSITORY } from "../../../mod/table/session.ts";
 import { buildFrame, type IpFields, tcp, udp } from "../../packets/builder.ts";
 import { FAMILY4, nodeSpec, PODS, UPLINK } from "../../packets/node.ts";
 import { FRAME_BYTES, World } from "../../packets/world.ts";
 
 const f = FAMILY4;
+const [SYN, RST, ACK, ECE, CWR] = [0x02, 0x04, 0x10, 0x40, 0x80];
 
 function node(buckets = 2048): World {
   return new World({ ...nodeSpec(f), buckets, frames: BURST_PACKETS + 1 });
@@ -22,6 +23,11 @@ function request(port: number, fields: Partial<IpFields> = {}): Uint8Array {
     { src: f.client, dst: f.vip, ...fields },
     udp({ srcPort: port, dstPort: 80, payload: new Uint8Array(8) }),
   );
+}
+
+function segment(port: number, flags: number): Uint8Array {
+  const fields = { srcPort: port, dstPort: 80, flags, payload: new Uint8Array(0) };
+  return buildFrame({ src: f.client, dst: f.vip }, tcp(fields));
 }
 
 /** Puts the frames into a burst; returns how many of them `forward` sends before the first that it does not. */
@@ -68,6 +74,17 @@ Deno.test("the second packet of a flow in the burst that began it is decided, an
   assertEquals(world.sessions4.used(), 2);
 });
 
+Deno.test("SYNs begin sessions in the state of a handshake", () => {
+  const world = node();
+  const frames = Array.from({ length: 8 }, (_, i) => segment(2000 + i, i % 2 === 0 ? SYN : SYN | ECE | CWR));
+  assertEquals(forward(world, frames), 8);
+  assertEquals(world.sessions4.used(), 8);
+  world.sessions4.forEach(world.processor.now, (entry) => {
+    assertEquals(world.sessions4.state(entry), SESSION_STATE_TRANSITORY);
+  });
+  assertEquals(forward(world, [frames[0]]), 0, "a SYN again may change the session");
+});
+
 const OTHERS: [string, Uint8Array, number?][] = [
   ["TTL at its end", request(2000, { ttl: 1 })],
   ["a client that cannot be answered", request(2000, { src: "127.0.0.1" })],
@@ -83,13 +100,9 @@ const OTHERS: [string, Uint8Array, number?][] = [
   ["a fragment", request(2000, { moreFragments: true })],
   ["options", request(2000, { options: Uint8Array.of(1, 1, 1, 1) })],
   ["what comes in from pods", request(2000), PODS],
-  [
-    "TCP",
-    buildFrame(
-      { src: f.client, dst: f.vip },
-      tcp({ srcPort: 2000, dstPort: 80, flags: 2, payload: new Uint8Array(0) }),
-    ),
-  ],
+  ["a segment in the middle of a connection", segment(2000, ACK)],
+  ["SYN and RST", segment(2000, SYN | RST)],
+  ["SYN and ACK", segment(2000, SYN | ACK)],
 ];
 
 for (const [name, frame, slot] of OTHERS) {

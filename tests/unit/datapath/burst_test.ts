@@ -73,7 +73,7 @@ function randomInput(random: Random, f: Family): Input {
     : { srcPort: clientPort, dstPort: random.below(10) === 0 ? 81 : 80 };
   const payload = random.bytes(random.below(5) === 0 ? random.below(1400) : random.below(30));
   const fields = { ...ports, payload, checksum: checksumOf(random) };
-  const flags = random.below(12) === 0 ? random.below(64) : 16;
+  const flags = random.below(12) === 0 ? random.below(64) : random.below(10) === 0 ? 2 : 16;
   const kind = random.below(12);
   const segment = kind < 5
     ? udp(fields)
