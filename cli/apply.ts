@@ -1,7 +1,7 @@
 /** `ku apply`: the node is brought to a configuration, as one change. */
 
-import { applyFile, printChanges, pruneOf } from "./declare.ts";
-import { optionsOrHelp } from "./client.ts";
+import { printChanges, pruneOf, readApply } from "./declare.ts";
+import { type Options, runConnected, type Task } from "./client.ts";
 import { printJson } from "./output.ts";
 import type { Argument, Description } from "./spec.ts";
 import { usageError, WordReader } from "./words.ts";
@@ -44,16 +44,20 @@ export const description: Description = {
   ],
 };
 
-export async function run(args: string[]): Promise<void> {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return;
-  const { words, values, flags, socket } = options;
+export async function prepare({ words, values, flags }: Options): Promise<Task> {
   new WordReader(description, words).end();
   const [file] = values.get("file") ?? [];
   if (file === undefined) throw usageError(description, "-f FILE is missing");
   const dryRun = flags.has("dry-run");
-  const result = await applyFile(socket, file, { prune: pruneOf(values, description), dryRun });
-  if (flags.has("quiet")) return;
-  if (flags.has("json")) printJson(result);
-  else printChanges(result, dryRun);
+  const apply = await readApply(file, { prune: pruneOf(values, description), dryRun });
+  return async (connection) => {
+    const result = await apply(connection);
+    if (flags.has("quiet")) return;
+    if (flags.has("json")) printJson(result);
+    else printChanges(result, dryRun);
+  };
+}
+
+export function run(args: string[]): Promise<number | void> {
+  return runConnected(args, description, prepare);
 }

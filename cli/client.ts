@@ -6,7 +6,7 @@
 
 import type { Command } from "../mod/config/model.ts";
 import { DEFAULT_SOCKET_PATH } from "../mod/control/protocol.ts";
-import { callDaemon } from "../mod/control/rpc_client.ts";
+import { callDaemon, DaemonConnection } from "../mod/control/rpc_client.ts";
 import { printHelp } from "./help_text.ts";
 import { type Description, optionsOf } from "./spec.ts";
 import { hint, usageError } from "./words.ts";
@@ -80,6 +80,26 @@ export function optionsOrHelp(args: readonly string[], description: Description)
   if (!options.flags.has("help")) return options;
   printHelp(description);
   return null;
+}
+
+/** What a command does on a connection that is there; its exit code, 0 when it gives none. */
+export type Task = (connection: DaemonConnection) => Promise<number | void>;
+
+/** Runs a command that needs a connection: `prepare` reads its words and files, what it returns is done on a connection of its own. */
+export async function runConnected(
+  args: readonly string[],
+  description: Description,
+  prepare: (options: Options) => Task | Promise<Task>,
+): Promise<number | void> {
+  const options = optionsOrHelp(args, description);
+  if (options === null) return;
+  const task = await prepare(options);
+  const connection = await DaemonConnection.connect(options.socket);
+  try {
+    return await task(connection);
+  } finally {
+    connection.close();
+  }
 }
 
 /** Runs a command that changes the state: parse, send, say nothing. */

@@ -14,7 +14,7 @@ import {
   RPC_CONFIG_ERROR,
   type VipReport,
 } from "../mod/control/protocol.ts";
-import { callDaemon, RpcError } from "../mod/control/rpc_client.ts";
+import { type DaemonConnection, RpcError } from "../mod/control/rpc_client.ts";
 import { readInput, sourceName } from "./input.ts";
 import { print } from "./output.ts";
 import type { Description } from "./spec.ts";
@@ -25,15 +25,20 @@ export interface ApplyOptions {
   dryRun: boolean;
 }
 
-/** Brings the daemon at `socket` to the configuration in `file`, or finds out what that would change. */
-export async function applyFile(socket: string, file: string, options: ApplyOptions): Promise<ApplyResult> {
+/** Reads the configuration in `file`; what it returns brings a daemon to it, or finds out what that would change. */
+export async function readApply(
+  file: string,
+  options: ApplyOptions,
+): Promise<(connection: DaemonConnection) => Promise<ApplyResult>> {
   const source = new SourceText(await readInput(file), sourceName(file));
   const document = source.document();
-  try {
-    return await callDaemon(socket, "apply", { document, ...options });
-  } catch (error) {
-    throw error instanceof RpcError ? locatedAnswer(error, source) : error;
-  }
+  return async (connection) => {
+    try {
+      return await connection.call("apply", { document, ...options });
+    } catch (error) {
+      throw error instanceof RpcError ? locatedAnswer(error, source) : error;
+    }
+  };
 }
 
 /** The daemon's refusal with line and column, if it is about a key of the document. */

@@ -1,8 +1,8 @@
 /** `ku diff`: what `ku apply` would change, and what that means to those who use the node. */
 
 import { FILE_OPTION } from "./apply.ts";
-import { applyFile, formatChanges, isChange, pruneOf, summaryText } from "./declare.ts";
-import { type Options, optionsOrHelp } from "./client.ts";
+import { formatChanges, isChange, pruneOf, readApply, summaryText } from "./declare.ts";
+import { type Options, runConnected, type Task } from "./client.ts";
 import { EXIT_ERROR, EXIT_OK, print, printJson, Trouble } from "./output.ts";
 import type { Description } from "./spec.ts";
 import { usageError, WordReader } from "./words.ts";
@@ -26,22 +26,23 @@ export const description: Description = {
 };
 
 export async function run(args: string[]): Promise<number> {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return EXIT_OK;
   try {
-    return await compare(options);
+    return await runConnected(args, description, prepare) ?? EXIT_OK;
   } catch (error) {
     throw new Trouble(error);
   }
 }
 
-async function compare({ words, values, flags, socket }: Options): Promise<number> {
+export async function prepare({ words, values, flags }: Options): Promise<Task> {
   new WordReader(description, words).end();
   const [file] = values.get("file") ?? [];
   if (file === undefined) throw usageError(description, "-f FILE is missing");
-  const result = await applyFile(socket, file, { prune: pruneOf(values, description), dryRun: true });
-  const changed = isChange(result);
-  if (flags.has("json")) printJson(result);
-  else if (changed) print(formatChanges(result, true) + summaryText(result));
-  return changed ? EXIT_ERROR : EXIT_OK;
+  const compare = await readApply(file, { prune: pruneOf(values, description), dryRun: true });
+  return async (connection) => {
+    const result = await compare(connection);
+    const changed = isChange(result);
+    if (flags.has("json")) printJson(result);
+    else if (changed) print(formatChanges(result, true) + summaryText(result));
+    return changed ? EXIT_ERROR : EXIT_OK;
+  };
 }

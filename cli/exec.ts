@@ -4,24 +4,21 @@
  * Rule: lines take effect in order, and what a `show` between them prints is what the lines before it made.
  * Without `--atomic` the first line that fails ends the run and the lines before it stay; with it, all lines
  * that change something are one change, published once or not at all, and the shows follow.
- *
- * Commands that stand together travel together (`batch`), so that a file of 10,000 services is a handful of
- * requests and generations instead of 10,000.
  */
 
 import { type Command, ConfigError } from "../mod/config/model.ts";
-import { type Query, RPC_CONFIG_ERROR } from "../mod/control/protocol.ts";
-import { DaemonConnection, RpcError } from "../mod/control/rpc_client.ts";
-import { optionsOrHelp } from "./client.ts";
+import type { Query } from "../mod/control/protocol.ts";
+import { DaemonConnection } from "../mod/control/rpc_client.ts";
+import { type Options, optionsOrHelp, takeOptions, type Task } from "./client.ts";
 import { parse as parseClear } from "./clear.ts";
 import { parse as parseConf } from "./conf.ts";
+import { execute, executeAtomic, type Line } from "./exec_send.ts";
 import { parse as parseFlush } from "./flush.ts";
 import { parse as parseInterface } from "./interface.ts";
 import { readFile } from "./input.ts";
-import { print } from "./output.ts";
 import { parse as parsePod } from "./pod.ts";
 import { parse as parseSet } from "./set.ts";
-import { ask, parse as parseShow, type ShowRequest } from "./show.ts";
+import { parse as parseShow, type ShowRequest } from "./show.ts";
 import type { Description } from "./spec.ts";
 import { parse as parseVip } from "./vip.ts";
 import { hint, UsageError, usageError } from "./words.ts";
@@ -30,9 +27,11 @@ export const description: Description = {
   command: "exec",
   summary: "carry out many command lines from a file",
   about: [
-    'Each line is one of conf, interface, vip, pod, set, flush, show, clear; "ku" and "show" in front may be left out, ' +
-    "empty lines and what follows a # are skipped. The first line that fails is named and ends the run; the lines " +
-    "before it stay.",
+    'Each line is one of conf, interface, vip, pod, set, flush, show, clear, sessions, explain, trace, apply, diff, get, import; "ku" and ' +
+    '"show" in front may be left out, empty lines and what follows a # are skipped. The first line that fails is named and ends the run; ' +
+    "the lines before it stay. A difference that diff finds is no failure.",
+    "With --atomic the lines are one change, and the shows among them are answered after it; commands that are changes or questions of their " +
+    "own (apply, diff, get, import, sessions with filters, explain, trace) do not fit.",
   ],
   forms: [{
     lead: [],
@@ -47,8 +46,8 @@ export const description: Description = {
   examples: [{ line: "ku exec services.ku" }, { line: "generate-services | ku exec --atomic -" }],
 };
 
-/** One line of a file that does something. */
-type Line = { number: number } & ({ command: Command } | { request: ShowRequest });
+/** What a line says: a change, a look, or a command that does both or neither. */
+export type Said = { command: Command } | { request: ShowRequest } | { task: Task };
 
 const COMMANDS: Readonly<Record<string, (words: readonly string[]) => Command>> = {
   conf: parseConf,
@@ -59,14 +58,44 @@ const COMMANDS: Readonly<Record<string, (words: readonly string[]) => Command>> 
   flush: parseFlush,
 };
 
-/** Words a line may begin with, for suggestions. */
-const FIRST_WORDS = [...Object.keys(COMMANDS), "show", "clear", "sessions", "node"];
+/** Commands that ask or change more than one line of the configuration; loaded when a line begins with one. */
+const TASKS: Readonly<Record<string, () => Promise<TaskModule>>> = {
+  sessions: () => import("./sessions.ts"),
+  explain: () => import("./explain.ts"),
+  trace: () => import("./trace.ts"),
+  apply: () => import("./apply.ts"),
+  diff: () => import("./diff.ts"),
+  get: () => import("./get.ts"),
+  import: () => import("./import.ts"),
+};
 
-/** Most commands of one request when they need not be one change: bounds the line on the socket. */
-const MAX_BATCH = 5000;
+interface TaskModule {
+  description: Description;
+  prepare(options: Options): Task | Promise<Task>;
+}
+
+/** Words a line may begin with, for suggestions. */
+const FIRST_WORDS = [...Object.keys(COMMANDS), ...Object.keys(TASKS), "show", "clear", "node"];
+/** Commands that are no question to a daemon, or last as long as they are wanted. */
+const BY_THEMSELVES = [
+  "run",
+  "stop",
+  "top",
+  "capture",
+  "exec",
+  "schema",
+  "doctor",
+  "selftest",
+  "replay",
+  "completion",
+  "version",
+  "help",
+];
+/** Of `show`, whose word may be left out. */
+const SHOWN = ["sessions", "session", "node", "vips", "interfaces", "offload"];
 
 /** What one line of text says; null for a blank one. Throws UsageError or ConfigError. */
-export function parseLine(text: string): { command: Command } | { request: ShowRequest } | null {
+export async function parseLine(text: string): Promise<Said | null> {
   const words = text.replace(/(^|\s)#.*$/, "").trim().split(/\s+/).filter((word) => word !== "");
   const json = words.includes("--json");
   const own = words.filter((word) => word !== "--json");
@@ -76,19 +105,41 @@ export function parseLine(text: string): { command: Command } | { request: ShowR
     return words.length > 0 ? { request: parseShow([], json) } : null;
   }
   const [first, ...rest] = own;
+  if (own.includes("--watch")) {
+    throw usageError(description, `"${first} --watch" runs by itself, not in exec`);
+  }
   if (first === "show") return { request: parseShow(rest, json) };
   if (isBareShow(own)) return { request: parseShow(own, json) };
-  if (json) throw usageError(description, "--json fits show only");
+  if (Object.hasOwn(TASKS, first)) return { task: await taskOf(first, json ? [...rest, "--json"] : rest) };
+  if (json) throw usageError(description, `--json does not fit ${first}`);
   if (first === "clear") return { request: silent(parseClear(rest)) };
   if (Object.hasOwn(COMMANDS, first)) return { command: COMMANDS[first](rest) };
+  if (BY_THEMSELVES.includes(first)) {
+    throw usageError(description, `"${first}" runs by itself, not in exec: use ku ${first}`);
+  }
   throw usageError(description, `unknown command "${first}"${hint(first, FIRST_WORDS)}`);
 }
 
 /** Whether words without `show` are one of its lines: "sessions", "vip verbose", but not "vip 10.0.0.1". */
 function isBareShow(words: readonly string[]): boolean {
-  if (["sessions", "session", "node", "vips", "interfaces"].includes(words[0])) return true;
   if (words[0] === "vip") return words.length === 1 || (words.length === 2 && words[1] === "verbose");
-  return words[0] === "interface" && words.length === 1;
+  if (words[0] === "interface" || words[0] === "trace" || words[0] === "sessions") return words.length === 1;
+  return SHOWN.includes(words[0]);
+}
+
+async function taskOf(command: string, args: readonly string[]): Promise<Task> {
+  const module = await TASKS[command]();
+  const options = takeOptions(args, module.description);
+  for (const name of ["socket", "help"]) {
+    if (options.flags.has(name) || options.values.has(name)) {
+      throw usageError(description, `--${name} does not fit a line, only exec itself`);
+    }
+  }
+  // Where exec's own lines come from, perhaps.
+  if (options.values.get("file")?.includes("-")) {
+    throw usageError(description, `"-f -" does not fit a line: name a file`);
+  }
+  return await module.prepare(options);
 }
 
 function silent(query: Query): ShowRequest {
@@ -96,15 +147,15 @@ function silent(query: Query): ShowRequest {
 }
 
 /** The lines of a text, numbered from `first`; stops before the one that is wrong and hands out why. */
-function parseLines(
+async function parseLines(
   texts: readonly string[],
   first: number,
   source: string,
-): { lines: Line[]; error?: Error } {
+): Promise<{ lines: Line[]; error?: Error }> {
   const lines: Line[] = [];
   for (const [index, text] of texts.entries()) {
     try {
-      const parsed = parseLine(text);
+      const parsed = await parseLine(text);
       if (parsed !== null) lines.push({ number: first + index, ...parsed });
     } catch (error) {
       return { lines, error: located(error, source, first + index) };
@@ -121,42 +172,6 @@ function located(error: unknown, source: string, line: number): Error {
   }
   if (error instanceof ConfigError) return error.within(`${where} `);
   return error instanceof Error ? error : new Error(String(error));
-}
-
-/** Sends commands as one request. Throws, with the line, what the daemon says of the one that failed. */
-async function sendBatch(
-  connection: DaemonConnection,
-  lines: readonly { number: number; command: Command }[],
-  atomic: boolean,
-  source: string,
-): Promise<void> {
-  if (lines.length === 0) return;
-  const { failed } = await connection.call("batch", { commands: lines.map((line) => line.command), atomic });
-  if (failed === null) return;
-  throw new RpcError(RPC_CONFIG_ERROR, `${source} line ${lines[failed.index].number} ${failed.message}`);
-}
-
-/** Carries out parsed lines in order; commands that stand together go together. */
-async function execute(connection: DaemonConnection, lines: readonly Line[], source: string): Promise<void> {
-  let pending: { number: number; command: Command }[] = [];
-  for (const line of lines) {
-    if ("command" in line) pending.push(line);
-    if (pending.length >= MAX_BATCH || "request" in line) {
-      await sendBatch(connection, pending, false, source);
-      pending = [];
-    }
-    if ("request" in line) print(await ask(connection, line.request));
-  }
-  await sendBatch(connection, pending, false, source);
-}
-
-async function executeAtomic(
-  connection: DaemonConnection,
-  lines: readonly Line[],
-  source: string,
-): Promise<void> {
-  await sendBatch(connection, lines.filter((line) => "command" in line), true, source);
-  for (const line of lines) if ("request" in line) print(await ask(connection, line.request));
 }
 
 /** Pieces of the input that end with a line: the whole file, or what standard input has so far. */
@@ -189,8 +204,15 @@ export async function run(args: string[]): Promise<void> {
   try {
     let first = 1;
     for await (const texts of readPieces(file, atomic)) {
-      const { lines, error } = parseLines(texts, first, source);
+      const { lines, error } = await parseLines(texts, first, source);
       if (atomic && error) throw error;
+      const task = atomic ? lines.find((line) => "task" in line) : undefined;
+      if (task !== undefined) {
+        throw usageError(
+          description,
+          `${source} line ${task.number}: a command of its own, which fits no --atomic`,
+        );
+      }
       await (atomic ? executeAtomic : execute)(connection, lines, source);
       if (error) throw error;
       first += texts.length;

@@ -1,10 +1,9 @@
 /** `ku explain`: what would happen to a packet. */
 
 import type { ExplainParams, Explanation } from "../mod/control/protocol.ts";
-import { callDaemon } from "../mod/control/rpc_client.ts";
 import { PROTOCOLS } from "../mod/config/model.ts";
 import { checkProtocol } from "../mod/config/rules.ts";
-import { optionsOrHelp } from "./client.ts";
+import { type Options, runConnected, type Task } from "./client.ts";
 import { print, printJson } from "./output.ts";
 import type { Description } from "./spec.ts";
 import { isStyled, styled } from "./style.ts";
@@ -60,12 +59,17 @@ export function parse(words: readonly string[]): ExplainParams {
   return params;
 }
 
-export async function run(args: string[]): Promise<void> {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return;
-  const answer = await callDaemon(options.socket, "explain", parse(options.words));
-  if (options.flags.has("json")) printJson(answer);
-  else print(formatExplanation(answer, isStyled()));
+export function prepare({ words, flags }: Options): Task {
+  const params = parse(words);
+  return async (connection) => {
+    const answer = await connection.call("explain", params);
+    if (flags.has("json")) printJson(answer);
+    else print(formatExplanation(answer, isStyled()));
+  };
+}
+
+export function run(args: string[]): Promise<number | void> {
+  return runConnected(args, description, prepare);
 }
 
 /** A line for each step that the packet takes. */

@@ -2,8 +2,7 @@
 
 import { dump } from "js-yaml";
 import type { ConfigDocument } from "../mod/config/document.ts";
-import { callDaemon } from "../mod/control/rpc_client.ts";
-import { optionsOrHelp } from "./client.ts";
+import { type Options, runConnected, type Task } from "./client.ts";
 import { print, printJson } from "./output.ts";
 import type { Description } from "./spec.ts";
 import { usageError, WordReader } from "./words.ts";
@@ -26,17 +25,21 @@ export const description: Description = {
   examples: [{ line: "ku get > ku.yaml" }, { line: "ku get -o json | jq '.vips | length'" }],
 };
 
-export async function run(args: string[]): Promise<void> {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return;
-  new WordReader(description, options.words).end();
-  const [format = "yaml"] = options.values.get("output") ?? [];
+export function prepare({ words, values }: Options): Task {
+  new WordReader(description, words).end();
+  const [format = "yaml"] = values.get("output") ?? [];
   if (format !== "yaml" && format !== "json") {
     throw usageError(description, `-o wants yaml or json, not "${format}"`);
   }
-  const document = await callDaemon(options.socket, "getConfig", {});
-  if (format === "json") printJson(document);
-  else print(toYaml(document));
+  return async (connection) => {
+    const document = await connection.call("getConfig", {});
+    if (format === "json") printJson(document);
+    else print(toYaml(document));
+  };
+}
+
+export function run(args: string[]): Promise<number | void> {
+  return runConnected(args, description, prepare);
 }
 
 /** Pods on one line, as people write them. */

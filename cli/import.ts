@@ -3,11 +3,10 @@
 import { ConfigError } from "../mod/config/model.ts";
 import { SourceText } from "../mod/config/source_text.ts";
 import type { ApplyResult } from "../mod/control/protocol.ts";
-import { callDaemon } from "../mod/control/rpc_client.ts";
 import { convert } from "../mod/kubernetes/convert.ts";
 import { type Note, sortObjects } from "../mod/kubernetes/objects.ts";
 import { FILE_OPTION } from "./apply.ts";
-import { optionsOrHelp } from "./client.ts";
+import { type Options, runConnected, type Task } from "./client.ts";
 import { printChanges } from "./declare.ts";
 import { readInput, sourceName } from "./input.ts";
 import { noteLine, printJson } from "./output.ts";
@@ -43,23 +42,26 @@ export const description: Description = {
   ],
 };
 
-export async function run(args: string[]): Promise<void> {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return;
-  const { words, values, flags, socket } = options;
+export async function prepare({ words, values, flags }: Options): Promise<Task> {
   new WordReader(description, words).end();
   const files = values.get("file") ?? [];
   if (files.length === 0) throw usageError(description, "-f FILE is missing");
+  const [node = Deno.hostname().toLowerCase()] = values.get("node") ?? [];
+  const dryRun = flags.has("dry-run");
   const documents: unknown[] = [];
   for (const file of files) documents.push(...await readDocuments(file));
-  const [node = Deno.hostname().toLowerCase()] = values.get("node") ?? [];
   const { vips, notes } = convert(sortObjects(documents), node);
-  const dryRun = flags.has("dry-run");
-  const result = await callDaemon(socket, "import", { document: { vips }, dryRun });
-  const all = [...notes, ...result.left.map(noteOf)];
-  if (flags.has("json")) return printJson({ ...result, notes: all });
-  for (const { object, what, why } of all) noteLine(`ku: ${object} : ${what}, ${why}`);
-  if (!flags.has("quiet")) printChanges(result, dryRun);
+  return async (connection) => {
+    const result = await connection.call("import", { document: { vips }, dryRun });
+    const all = [...notes, ...result.left.map(noteOf)];
+    if (flags.has("json")) return printJson({ ...result, notes: all });
+    for (const { object, what, why } of all) noteLine(`ku: ${object} : ${what}, ${why}`);
+    if (!flags.has("quiet")) printChanges(result, dryRun);
+  };
+}
+
+export function run(args: string[]): Promise<number | void> {
+  return runConnected(args, description, prepare);
 }
 
 /** The objects of a file. Nothing at all is a mistake: it would take away what the last import brought. */

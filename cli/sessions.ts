@@ -1,8 +1,8 @@
 /** `ku sessions`: live sessions, filtered by the daemon, printed as they come. */
 
 import { SESSION_STATES, type SessionQuery, type ShowSession } from "../mod/control/protocol.ts";
-import { DaemonConnection } from "../mod/control/rpc_client.ts";
-import { optionsOrHelp } from "./client.ts";
+import type { DaemonConnection } from "../mod/control/rpc_client.ts";
+import { type Options, runConnected, type Task } from "./client.ts";
 import { SESSION_COLUMNS, sessionCells } from "./format.ts";
 import { print } from "./output.ts";
 import type { Description } from "./spec.ts";
@@ -42,18 +42,15 @@ export const description: Description = {
   ],
 };
 
-export async function run(args: string[]): Promise<void> {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return;
-  new WordReader(description, options.words).end();
+export function prepare({ words, values, flags }: Options): Task {
+  new WordReader(description, words).end();
   const query: SessionQuery = {};
-  for (const name of FILTERS) query[name] = options.values.get(name)?.[0];
-  const connection = await DaemonConnection.connect(options.socket);
-  try {
-    await list(connection, query, options.flags.has("json") ? jsonLines : tableLines());
-  } finally {
-    connection.close();
-  }
+  for (const name of FILTERS) query[name] = values.get(name)?.[0];
+  return (connection) => list(connection, query, flags.has("json") ? jsonLines : tableLines());
+}
+
+export function run(args: string[]): Promise<number | void> {
+  return runConnected(args, description, prepare);
 }
 
 async function list(

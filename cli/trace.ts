@@ -1,8 +1,7 @@
 /** `ku trace add`: keeps the next packets, for `ku show trace`. */
 
 import type { Query } from "../mod/control/protocol.ts";
-import { callDaemon } from "../mod/control/rpc_client.ts";
-import { optionsOrHelp } from "./client.ts";
+import { type Options, runConnected, type Task } from "./client.ts";
 import type { Description } from "./spec.ts";
 import { wholeNumber, WordReader } from "./words.ts";
 
@@ -30,9 +29,13 @@ export function parse(words: readonly string[]): Query {
   return { method: "traceAdd", params: { count: wholeNumber("count", count) } };
 }
 
-export async function run(args: string[]): Promise<void> {
-  const options = optionsOrHelp(args, description);
-  if (options === null) return;
-  const { method, params } = parse(options.words);
-  await callDaemon(options.socket, method, params);
+export function prepare({ words }: Options): Task {
+  const { method, params } = parse(words);
+  return async (connection) => {
+    await connection.call(method, params);
+  };
+}
+
+export function run(args: string[]): Promise<number | void> {
+  return runConnected(args, description, prepare);
 }

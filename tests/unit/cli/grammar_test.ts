@@ -1,6 +1,6 @@
 /** Words to commands, one table a command; words that fit no command give its usage. */
 
-import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { type Command, ConfigError } from "../../../mod/config/model.ts";
 import type { Query } from "../../../mod/control/protocol.ts";
 import { parse as parseClear } from "../../../cli/clear.ts";
@@ -290,11 +290,11 @@ Deno.test("ku run: misuse is usage, wrong values are errors", () => {
   for (const line of wrong) assertThrows(() => parseRun(line.split(" ")), ConfigError);
 });
 
-Deno.test("a line of exec may leave out ku and show, and has comments", () => {
-  for (const line of ["", "   ", "# vip", "  # x", "\t"]) assertEquals(parseLine(line), null, line);
+Deno.test("a line of exec may leave out ku and show, and has comments", async () => {
+  for (const line of ["", "   ", "# vip", "  # x", "\t"]) assertEquals(await parseLine(line), null, line);
   const vip = { command: { method: "vip", params: { prefix: "10.0.0.1" } } };
   for (const line of ["vip 10.0.0.1", "ku vip 10.0.0.1", "  ku\tvip  10.0.0.1 # a # b", "vip 10.0.0.1 #"]) {
-    assertEquals<unknown>(parseLine(line), vip, line);
+    assertEquals<unknown>(await parseLine(line), vip, line);
   }
   const show = (method: string, params: object, more = {}) => ({
     request: { query: { method, params }, verbose: false, json: false, ...more },
@@ -309,19 +309,19 @@ Deno.test("a line of exec may leave out ku and show, and has comments", () => {
       "vips verbose",
     ]
   ) {
-    assertEquals<unknown>(parseLine(line), verbose, line);
+    assertEquals<unknown>(await parseLine(line), verbose, line);
   }
   for (const line of ["ku", "show", "ku show", "show ku"]) {
-    assertEquals<unknown>(parseLine(line), show("show", {}), line);
+    assertEquals<unknown>(await parseLine(line), show("show", {}), line);
   }
-  assertEquals<unknown>(parseLine("sessions --json"), show("showSessions", {}, { json: true }));
-  assertEquals<unknown>(parseLine("node counters"), show("showNodeCounters", {}));
-  assertEquals<unknown>(parseLine("interface"), show("showInterface", {}));
-  assertEquals<unknown>(parseLine("vip"), show("showVip", { verbose: false }));
-  assertEquals<unknown>(parseLine("clear node counters"), show("clearNodeCounters", {}));
+  assertEquals<unknown>(await parseLine("sessions --json"), show("showSessions", {}, { json: true }));
+  assertEquals<unknown>(await parseLine("node counters"), show("showNodeCounters", {}));
+  assertEquals<unknown>(await parseLine("interface"), show("showInterface", {}));
+  assertEquals<unknown>(await parseLine("vip"), show("showVip", { verbose: false }));
+  assertEquals<unknown>(await parseLine("clear node counters"), show("clearNodeCounters", {}));
 });
 
-Deno.test("a line of exec that is no command is misuse", () => {
+Deno.test("a line of exec that is no command, or not one for a line, is misuse", async () => {
   for (
     const line of [
       "run",
@@ -334,12 +334,40 @@ Deno.test("a line of exec that is no command is misuse", () => {
       "ku ku vip x",
     ]
   ) {
-    assertThrows(() => parseLine(line), UsageError, undefined, line);
+    await assertRejects(() => parseLine(line), UsageError, undefined, line);
   }
-  assertMatch(assertThrows(() => parseLine("vpi 10.0.0.1"), UsageError).reason, /did you mean "vip"\?/);
+  const reason = async (line: string) => (await assertRejects(() => parseLine(line), UsageError)).reason;
+  assertMatch(await reason("vpi 10.0.0.1"), /did you mean "vip"\?/);
+  assertMatch(await reason("explian 10.0.0.1:1 10.0.0.2:2"), /did you mean "explain"\?/);
+  assertMatch(await reason("capture -w x"), /"capture" runs by itself, not in exec: use ku capture/);
+  assertMatch(await reason("show vip --watch"), /"show --watch" runs by itself/);
+  assertMatch(await reason("apply -f -"), /"-f -" does not fit a line/);
+  assertMatch(await reason("get --socket /x"), /--socket does not fit a line/);
+  // The grammar of each command is its own.
+  for (
+    const line of ["explain 10.0.0.1:1", "trace remove 3", "sessions --pdo x", "get -o xml", "diff", "apply"]
+  ) {
+    await assertRejects(() => parseLine(line), UsageError, undefined, line);
+  }
 });
 
-Deno.test("the lines of examples/services.ku are commands", () => {
+Deno.test("a line of exec may ask and change what exceeds one line of the configuration", async () => {
+  for (
+    const line of [
+      "explain 10.1.1.2:40000 10.96.0.10:80 tcp --json",
+      "ku trace add 10",
+      "sessions --vip 10.96.0.10 --json",
+      "get -o json",
+    ]
+  ) {
+    assertEquals(Object.keys(await parseLine(line) ?? {}), ["task"], line);
+  }
+  assertEquals(Object.keys(await parseLine("trace") ?? {}), ["request"]);
+  assertEquals(Object.keys(await parseLine("offload --json") ?? {}), ["request"]);
+});
+
+Deno.test("the lines of examples/services.ku are commands", async () => {
   const text = Deno.readTextFileSync(new URL("../../../examples/services.ku", import.meta.url));
-  assertEquals(text.split("\n").map(parseLine).filter((line) => line !== null).length, 8);
+  const lines = await Promise.all(text.split("\n").map((line) => parseLine(line)));
+  assertEquals(lines.filter((line) => line !== null).length, 8);
 });
