@@ -99,6 +99,10 @@ class Capture implements Watcher {
     this.#pieces = [this.#writer.header(`ku ${VERSION}`, [...names, "ku0", "kernel"])];
   }
 
+  get ranges(): readonly EndpointRange[] | null {
+    return this.#filter === null ? null : [this.#filter];
+  }
+
   get forgotten(): boolean {
     return performance.now() - this.#askedAt > FORGOTTEN_MS;
   }

@@ -7,6 +7,7 @@
 
 import { NODE_COUNTERS, type NodeCounter } from "../metrics/counters.ts";
 import { createTapBuffer, TapReader, type TapRecord } from "../worker/tap.ts";
+import type { TapRange } from "../worker/tap_filter.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 
 /** A worker's ring holds 1024 records: enough for 50,000 packets/s at this pace. */
@@ -19,6 +20,8 @@ export interface Seen extends TapRecord {
 }
 
 export interface Watcher {
+  /** The addresses whose packets it wants; null: every packet. It may be shown others, which another watcher wants. */
+  readonly ranges: readonly TapRange[] | null;
   see(seen: Seen): void;
   /** Called once a look, after its records; false: has seen enough. */
   goesOn(): boolean;
@@ -27,6 +30,7 @@ export interface Watcher {
 export class Taps {
   readonly #workers: readonly WorkerHandle[];
   readonly #watchers = new Set<Watcher>();
+  #buffers: SharedArrayBuffer[] = [];
   #readers: TapReader[] = [];
   #timer: number | null = null;
   /** Starting and ending, one after the other. */
@@ -41,11 +45,12 @@ export class Taps {
     return this.#readers.reduce((sum, reader) => sum + reader.lost, 0);
   }
 
-  /** From when this resolves on, `watcher` sees every packet. */
+  /** From when this resolves on, `watcher` sees every packet that it wants. */
   add(watcher: Watcher): Promise<void> {
     return this.#inOrder(async () => {
       this.#watchers.add(watcher);
-      if (this.#timer === null) await this.#start();
+      if (this.#timer === null) this.#start();
+      await this.#tell();
     });
   }
 
@@ -53,7 +58,9 @@ export class Taps {
     return this.#inOrder(async () => {
       this.#read();
       this.#watchers.delete(watcher);
-      if (this.#watchers.size === 0) await this.#stop();
+      if (this.#timer === null) return;
+      if (this.#watchers.size === 0) this.#stop();
+      await this.#tell();
     });
   }
 
@@ -63,21 +70,28 @@ export class Taps {
     return result;
   }
 
-  async #start(): Promise<void> {
-    const buffers = this.#workers.map(createTapBuffer);
-    this.#readers = buffers.map((buffer) => new TapReader(buffer));
-    await Promise.all(
-      this.#workers.map((worker, index) => worker.request({ kind: "tap", buffer: buffers[index] })),
-    );
+  #start(): void {
+    this.#buffers = this.#workers.map(createTapBuffer);
+    this.#readers = this.#buffers.map((buffer) => new TapReader(buffer));
     this.#timer = setInterval(() => this.#look(), READ_MS);
   }
 
-  async #stop(): Promise<void> {
-    if (this.#timer === null) return;
-    clearInterval(this.#timer);
+  #stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
+    this.#buffers = [];
     this.#readers = [];
-    await Promise.all(this.#workers.map((worker) => worker.request({ kind: "tap", buffer: null })));
+  }
+
+  /** Has the workers keep what the present watchers want. The ring goes on where it is. */
+  async #tell(): Promise<void> {
+    const all = [...this.#watchers].map(({ ranges }) => ranges);
+    const ranges = all.includes(null) ? null : all.flatMap((each) => each ?? []);
+    await Promise.all(
+      this.#workers.map((worker, index) =>
+        worker.request({ kind: "tap", buffer: this.#buffers[index] ?? null, ranges })
+      ),
+    );
   }
 
   #look(): void {

@@ -17,6 +17,7 @@ import type { Seen, Taps, Watcher } from "./taps.ts";
 const MAX_PACKETS = 10_000;
 
 export class Trace implements Watcher {
+  readonly ranges = null;
   readonly #parts: ShowParts;
   readonly #taps: Taps;
   #packets: TracedPacket[] = [];

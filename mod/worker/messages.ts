@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { TapRange } from "./tap_filter.ts";
+
 /** Sizes of a worker's packet memory, fixed for its life. */
 export interface MemoryPlan {
   /** Frames in the worker's UMEM. */
@@ -186,10 +188,11 @@ export interface PortReport {
   fillRingEmpty: number;
 }
 
-/** Has every packet recorded in `buffer` (tap.ts); null ends it. */
+/** Has packets recorded in `buffer` (tap.ts), those of `ranges` or, null, all; no buffer ends it. */
 export interface TapRequest {
   kind: "tap";
   buffer: SharedArrayBuffer | null;
+  ranges: readonly TapRange[] | null;
 }
 
 /** Closes every socket and ends the worker. */

@@ -31,6 +31,7 @@ import type {
   SharedMemory,
   StageRequest,
   StartRequest,
+  TapRequest,
   WorkerReport,
   WorkerRequest,
 } from "./messages.ts";
@@ -139,7 +140,7 @@ export class WorkerState {
       case "report":
         return this.#report();
       case "tap":
-        return this.#tap(request.buffer);
+        return this.#tap(request);
       case "stop":
         return this.#stop();
     }
@@ -267,8 +268,9 @@ export class WorkerState {
   }
 
   /** While somebody looks on, every packet passes here: the kernel repeats nothing. */
-  #tap(buffer: SharedArrayBuffer | null): null {
-    this.context.tap = buffer === null ? null : new Tap(buffer, this.context.frames, this.#counters.node);
+  #tap({ buffer, ranges }: TapRequest): null {
+    const { frames } = this.context;
+    this.context.tap = buffer === null ? null : new Tap(buffer, frames, this.#counters.node, ranges);
     return this.#limitOffload(this.#offloadLimit);
   }
 

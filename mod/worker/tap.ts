@@ -1,6 +1,7 @@
 /**
  * A tap on a worker: what came, what became of it, and which reasons were counted, for as long as somebody wants to see it. The worker writes
- * records into memory that it shares with the control plane, which reads them; a full ring costs records, counted, never packets.
+ * records into memory that it shares with the control plane, which reads them; a full ring costs records, counted, never packets. Whoever
+ * wants certain addresses alone (tap_filter.ts) has the ring for these.
  *
  * Rule: without a tap the burst loop pays one comparison a burst. With one, packets take the way of single packets.
  *
@@ -11,6 +12,7 @@
  */
 
 import type { Processor } from "../datapath/processor.ts";
+import { concerns, type TapRange } from "./tap_filter.ts";
 import { VERDICT_DROP, VERDICT_HOLD, VERDICT_PIECES } from "../datapath/processor.ts";
 
 const HEADER_WORDS = 16;
@@ -52,12 +54,24 @@ export class Tap {
   readonly #view: DataView;
   readonly #node: Float64Array;
   readonly #frames: Uint8Array;
+  readonly #packets: DataView;
+  readonly #ranges: readonly TapRange[] | null;
   readonly #before = new Float64Array(NODE_COUNTERS);
   /** Where the record of the packet under way is; -1: there is no room for it. */
   #at = -1;
 
-  /** `frames`: all of the worker's packet memory; `node`: its node counters. */
-  constructor(buffer: SharedArrayBuffer, frames: DataView, node: Float64Array) {
+  /** Whether the packet under way was sent to an address that is wanted. */
+  #wanted = true;
+
+  /** `frames`: all of the worker's packet memory; `node`: its node counters; `ranges`: what to keep, null: everything. */
+  constructor(
+    buffer: SharedArrayBuffer,
+    frames: DataView,
+    node: Float64Array,
+    ranges: readonly TapRange[] | null = null,
+  ) {
+    this.#packets = frames;
+    this.#ranges = ranges;
     this.#frames = new Uint8Array(frames.buffer, frames.byteOffset, frames.byteLength);
     this.#words = new Int32Array(buffer, 0, HEADER_WORDS);
     this.#bytes = new Uint8Array(buffer);
@@ -69,14 +83,14 @@ export class Tap {
   process(processor: Processor, at: number, length: number, slot: number, frameEnd: number): number {
     this.#begin(at, length, slot);
     const verdict = processor.process(at, length, slot, frameEnd);
-    if (this.#at >= 0) this.#end(processor, verdict);
+    this.#end(processor, verdict);
     return verdict;
   }
 
   #begin(at: number, length: number, slot: number): void {
+    this.#wanted = this.#ranges === null || concerns(this.#ranges, this.#packets, at, length, true);
     const written = this.#words[WRITTEN];
     if (((written - Atomics.load(this.#words, READ)) | 0) >= RECORDS) {
-      this.#words[LOST]++;
       this.#at = -1;
       return;
     }
@@ -91,6 +105,11 @@ export class Tap {
   #end(processor: Processor, verdict: number): void {
     const leaves = verdict !== VERDICT_DROP && verdict !== VERDICT_HOLD && verdict !== VERDICT_PIECES;
     const { outAt, outLength, outSlot } = processor;
+    if (!this.#wanted && !(leaves && concerns(this.#ranges!, this.#packets, outAt, outLength, false))) return;
+    if (this.#at < 0) {
+      this.#words[LOST]++;
+      return;
+    }
     this.#view.setInt32(this.#at + 8, verdict);
     this.#view.setInt32(this.#at + 16, outSlot);
     this.#view.setInt32(this.#at + 24, leaves ? outLength : 0);
