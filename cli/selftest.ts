@@ -14,7 +14,7 @@ export const description: Description = {
   about: [
     "Makes a client, a node and two pods in network namespaces, runs ku on the node, and sends TCP and UDP through a VIP of every type, in " +
     "both ways of steering. What comes back must be what was sent, and the pod must see the right source. Nothing of the machine's own " +
-    "network is touched, and nothing is left behind. Wants root and iproute2.",
+    "network is touched, and nothing is left behind. Wants root, iproute2 and util-linux.",
     "The exit code is 0 if all has passed, else 1.",
   ],
   forms: [{ lead: [], args: [] }],

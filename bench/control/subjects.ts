@@ -1,7 +1,6 @@
 /** Whose control planes are compared: each is given all services at once, and then another pod for one of them. */
 
-import { parseLine } from "../../cli/exec.ts";
-import type { Command } from "../../mod/config/model.ts";
+import { parse as parsePod } from "../../cli/pod.ts";
 import { DaemonConnection } from "../../mod/control/rpc_client.ts";
 import { Daemon } from "../../tests/netns/harness/daemon.ts";
 import type { Ground } from "../../tests/netns/harness/ground.ts";
@@ -38,7 +37,7 @@ const ku: Subject = {
       changes: {
         "one pod": (service, pod) => exec(podChange(service, pod).join("\n") + "\n"),
         "one pod, connected": async (service, pod) => {
-          const commands = podChange(service, pod).map(commandOf);
+          const commands = podChange(service, pod).map((line) => parsePod(line.split(" ").slice(1)));
           const { failed } = await connection.call("batch", { commands, atomic: true });
           if (failed !== null) throw new Error(failed.message);
         },
@@ -54,12 +53,6 @@ const ku: Subject = {
 function podChange({ vip, protocol, pods }: Service, pod: string): string[] {
   const service = `pod ${vip} protocol ${protocol} port ${VIP_PORT}`;
   return [`${service} ${pod}`, `${service} ${pods[0]} del`];
-}
-
-function commandOf(line: string): Command {
-  const parsed = parseLine(line);
-  if (parsed === null || !("command" in parsed)) throw new Error(`not a command: ${line}`);
-  return parsed.command;
 }
 
 /** The kernel, told by the programs that kube-proxy calls. */

@@ -3,8 +3,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { differences, footprint } from "./footprint.ts";
 import type { Ground } from "./ground.ts";
-import { Process, run, type RunOptions, type RunResult } from "./process.ts";
-import { until } from "./wait.ts";
+import { startKu } from "../../../mod/control/ground/daemon.ts";
+import { type Process, run, type RunOptions, type RunResult } from "./process.ts";
 import type { Namespace } from "./namespace.ts";
 
 /** The executable: dist/ku of this repository, or what KU_BINARY names. */
@@ -108,36 +108,17 @@ export class Daemon implements AsyncDisposable {
   /** Starts the daemon and waits until it answers. Throws with its words when it ends instead. */
   static async start(ground: Ground, options: DaemonOptions = {}): Promise<Daemon> {
     const socket = options.socket ?? `${ground.directory}/ku.sock`;
-    const words = ["run", "--socket", socket, ...(options.words ?? [])];
+    const words = [...(options.words ?? [])];
     if (options.config !== undefined) {
       const file = `${ground.directory}/config-${++configurations}.json`;
       await Deno.writeTextFile(file, JSON.stringify(options.config, undefined, 2));
       words.push("--config", file);
     }
     const before = await footprint(ground.node);
-    // `ip netns exec` gives the daemon the /sys of its namespace, as a daemon on a node has it.
-    const command = [
-      "ip",
-      "netns",
-      "exec",
-      ground.node.name,
-      ...(options.before ?? []),
-      options.binary ?? KU,
-      ...words,
-    ];
-    const daemon = new Daemon(
-      ground.node,
-      new Process("ku run", command, { env: options.env }),
-      socket,
-      before,
-      options.quiet ?? false,
-    );
+    const ku = [...(options.before ?? []), options.binary ?? KU];
+    const process = await startKu(ground.node, ku, socket, words, { env: options.env });
+    const daemon = new Daemon(ground.node, process, socket, before, options.quiet ?? false);
     try {
-      await until("an answer of ku run", async () => {
-        if (!daemon.process.running) return true;
-        return (await daemon.run("show", "--json")).code === 0;
-      }, 20_000);
-      if (!daemon.process.running) throw new Error(`ku run ended at once: ${daemon.process.stderr}`);
       if (OFFLOAD_OFF) await daemon.ku("conf offload off");
     } catch (error) {
       await daemon[Symbol.asyncDispose]();
