@@ -106,7 +106,10 @@ export class Daemon implements AsyncDisposable {
   ) {}
 
   /** Starts the daemon and waits until it answers. Throws with its words when it ends instead. */
-  static async start(ground: Ground, options: DaemonOptions = {}): Promise<Daemon> {
+  static async start(
+    ground: Pick<Ground, "node" | "directory">,
+    options: DaemonOptions = {},
+  ): Promise<Daemon> {
     const socket = options.socket ?? `${ground.directory}/ku.sock`;
     const words = [...(options.words ?? [])];
     if (options.config !== undefined) {
