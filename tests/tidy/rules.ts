@@ -50,6 +50,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // Types only.
   "kubernetes-types/core/v1.d.ts": ["mod/kubernetes", "tests"],
   "kubernetes-types/discovery/v1.d.ts": ["mod/kubernetes", "tests"],
+  "kubernetes-types/apps/v1.d.ts": ["tests"],
 };
 
 /** Parts that may import anything and that nothing else imports. */
