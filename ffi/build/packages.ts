@@ -37,6 +37,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "man-db": "shows it",
   "systemd": "systemd-analyze, which checks the unit",
   "shellcheck": "checks the shell code that ku ships and prints",
+  "jq": "reads JSON in the commands of the documents, which are run as they stand",
   "zsh": "runs its completion script",
   "fish": "runs its completion script",
 };

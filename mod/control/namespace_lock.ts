@@ -28,7 +28,7 @@ export class NamespaceLock {
       throw new ConfigError(
         "a ku daemon already runs in this network namespace",
         holder,
-        "stop it first, or talk to it with `ku --socket PATH`",
+        "stop it first, or talk to it by its socket: ku show --socket PATH",
       );
     }
     const lock = new NamespaceLock(listener);

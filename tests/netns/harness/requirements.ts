@@ -32,6 +32,7 @@ const PROGRAMS: Record<string, string> = {
   man: "man-db",
   "systemd-analyze": "systemd",
   shellcheck: "shellcheck",
+  jq: "jq",
   zsh: "zsh",
   fish: "fish",
 };
