@@ -17,7 +17,7 @@ import { EXAMPLES, renameInterface } from "./harness/examples.ts";
 import { Ground } from "./harness/ground.ts";
 import { run, type RunResult } from "./harness/process.ts";
 import { talk } from "./harness/terminal.ts";
-import { fetchUrl, startWebServers } from "./harness/web.ts";
+import { startWebServers } from "./harness/web.ts";
 import { buildFrame, concat, tcp } from "../packets/builder.ts";
 import { PcapngWriter } from "../../mod/control/pcap.ts";
 
@@ -54,7 +54,7 @@ const STAND_INS: Readonly<Record<string, string>> = {
   npx: 'test "$1 $2 $3" = "-y deno@2.4.2 task" && jq -e --arg task "$4" ".tasks[\\$task]" deno.json',
 };
 
-/** Commands that go on until somebody ends them, by the key or signal that does. */
+/** Commands that go on until somebody ends them, as Ctrl-C does. */
 const ENDLESS: readonly RegExp[] = [
   /^ku run\b/,
   /--watch$/,
@@ -62,7 +62,11 @@ const ENDLESS: readonly RegExp[] = [
   /^ku capture (?!.*--seconds)/,
 ];
 
-/** VIPs, files and the like that a section takes for granted: lines for `ku exec`, before its block. */
+const STARTS = /^ku run\b/;
+/** Sections that attach interfaces themselves. */
+const BARE = ["ku interface", "ku set"];
+
+/** VIPs that a section takes for granted: lines for `ku exec`, before its block. */
 const GIVEN: Readonly<Record<string, readonly string[]>> = {
   "ku pod": ["vip 90.0.0.0/8", "vip 10.96.0.10 protocol udp port 53"],
   "ku flush": ["vip 10.96.0.10 protocol udp port 53"],
@@ -125,14 +129,16 @@ Deno.test("the commands of the documents", async (t) => {
     await ground.node.ip(`route add 10.244.1.${last} dev veth${index + 1}`);
     await ground.node.runOk(["ping", "-c", "1", "-W", "2", `10.244.1.${last}`]);
   }
-  const stage = await Stage.create(ground);
+  await using stage = await Stage.create(ground);
   for (const block of RUN) {
     await t.step(`${block.file}:${block.line} ${block.heading}`, () => stage.play(block));
   }
 });
 
-/** A node with ku for the commands to talk to, anew for each block. */
-class Stage {
+/** A node with ku for the commands to talk to; its configuration is made anew for each block. */
+class Stage implements AsyncDisposable {
+  #daemon: Daemon | null = null;
+
   private constructor(readonly ground: Ground, readonly bin: string, readonly work: string) {}
 
   static async create(ground: Ground): Promise<Stage> {
@@ -142,28 +148,27 @@ class Stage {
       await Deno.writeTextFile(`${stage.bin}/${name}`, `#!/bin/bash\n${script}\n`, { mode: 0o755 });
     }
     await Deno.symlink(KU, `${stage.bin}/ku`);
+    // Ctrl-C after a while for ku alone: what reads its output comes to an end by itself.
+    await Deno.mkdir(`${stage.bin}/ctrl-c`);
+    const ctrlC = `#!/bin/bash\ntimeout --preserve-status -s INT 3 ${KU} "$@" || test $? = 130\n`;
+    await Deno.writeTextFile(`${stage.bin}/ctrl-c/ku`, ctrlC, { mode: 0o755 });
     return stage;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#daemon?.[Symbol.asyncDispose]();
   }
 
   async play(block: Block): Promise<void> {
     await this.#files(block.heading);
     const shown = commandsOf(block);
-    // A block that starts its own daemon has the node for itself.
-    if (shown.some(({ command }) => /^ku run\b/.test(command))) return await this.#daemons(block, shown);
-    await using daemon = await Daemon.start(this.ground, { words: ["--interface", "eth0"], quiet: true });
-    for (const pod of this.ground.pods.slice(0, 2)) {
-      await daemon.ku(`set interface nat4 in ${pod.nodeInterface}`);
-    }
-    await daemon.apply(...GIVEN[block.heading] ?? []);
-    if (block.heading === "Symptoms") await fetchUrl(this.ground.client.namespace, "http://10.96.0.10/who");
-    await this.#all(block, shown, daemon.socket);
-    await daemon.stop();
-  }
-
-  /** `ku run …` in the background until the block's other commands are done; it must end well. */
-  async #daemons(block: Block, shown: readonly Shown[]): Promise<void> {
-    const starts = shown.filter(({ command }) => /^ku run\b/.test(command));
+    const starts = shown.filter(({ command }) => STARTS.test(command));
     const others = shown.filter((one) => !starts.includes(one));
+    if (starts.length === 0) {
+      return await this.#all(block, others, (await this.#prepared(block.heading)).socket);
+    }
+    // A block that starts its own daemon has the node for itself; each must end well.
+    await this.#stop();
     for (const { command } of starts) {
       const words = command.replace(/\s*(&.*)?(#.*)?$/, "").split(" ").slice(2);
       // Files of /etc are those of the block's own folder.
@@ -171,9 +176,26 @@ class Stage {
         word.startsWith("/etc/") ? `${this.work}/${word.split("/").at(-1)}` : word
       );
       await using daemon = await Daemon.start(this.ground, { words: own, quiet: true });
-      if (others.length > 0) await this.#all(block, others, daemon.socket);
+      await this.#all(block, others, daemon.socket);
       await daemon.stop();
     }
+  }
+
+  async #stop(): Promise<void> {
+    await this.#daemon?.stop();
+    this.#daemon = null;
+  }
+
+  /** The daemon with the configuration that a section takes for granted. */
+  async #prepared(heading: string): Promise<Daemon> {
+    const daemon = this.#daemon ??= await Daemon.start(this.ground, { quiet: true });
+    const pods = ["veth1", "veth2"].map((name) => ({ name, nat4: "in" }));
+    const interfaces = BARE.includes(heading) ? [] : [{ name: "eth0" }, ...pods];
+    const stdin = JSON.stringify({ conf: {}, interfaces, vips: [] });
+    const { code, stderr } = await daemon.runWith({ stdin }, "apply", "--quiet", "-f", "-");
+    assertEquals([code, stderr], [0, ""]);
+    await daemon.apply("clear node counters", ...GIVEN[heading] ?? []);
+    return daemon;
   }
 
   async #all(block: Block, shown: readonly Shown[], socket: string): Promise<void> {
@@ -188,18 +210,15 @@ class Stage {
   }
 
   async #command(command: string, socket: string): Promise<RunResult> {
+    const endless = ENDLESS.some((pattern) => pattern.test(command)) ? `${this.bin}/ctrl-c:` : "";
     const env = {
       KU_SOCKET: socket,
-      PATH: `${this.bin}:${Deno.env.get("PATH")}`,
+      PATH: `${endless}${this.bin}:${Deno.env.get("PATH")}`,
       HOME: this.work,
       OBJECTS: `${EXAMPLES}kubernetes/services.yaml`,
       LAYERS: `${this.ground.directory}/layers`,
     };
     if (command === "ku top") return await talk([KU, "top"], [["10.96", "q"]], { env });
-    const endless = ENDLESS.some((pattern) => pattern.test(command));
-    const line = endless
-      ? `timeout --preserve-status -s INT 3 bash -c ${quoted(command)} || test $? = 130`
-      : command;
     const traffic = /capture|tcpdump/.test(command) ? this.#traffic() : null;
     const script = `for place in /etc /usr/local /var/lib; do
       mkdir -p "$LAYERS$place/upper" "$LAYERS$place/work"
@@ -207,7 +226,7 @@ class Stage {
     done
     mkdir -p /etc/bash_completion.d /usr/local/share/zsh/site-functions
     set -o pipefail
-    ${line}`;
+    ${command}`;
     const before = ["ip", "netns", "exec", this.ground.node.name];
     const result = await run([...before, "bash", "-c", script], { cwd: this.work, env, timeoutMs: 120_000 });
     traffic?.end();
@@ -252,8 +271,4 @@ class Stage {
     );
     await Deno.writeFile(`${this.work}/in.pcap`, concat(writer.header("a test"), packet));
   }
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
