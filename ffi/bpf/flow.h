@@ -147,6 +147,8 @@ static __always_inline int check_flow(const struct ku_flow_conf *conf, struct ku
 	hit->way = &flow->way[hit->side & 1];
 	if (flow->epoch != conf->epoch)
 		return MISS_UNKNOWN;
+	if (!hit->way->slot) /* slot 0 is ku1's, by which no flow leaves: this direction is the worker's */
+		return MISS_NO_WAY;
 	hit->now_ns = bpf_ktime_get_coarse_ns();
 	if ((__s64)(hit->now_ns - flow->last_seen_ns) > (__s64)flow->timeout_ns)
 		return MISS_EXPIRED;

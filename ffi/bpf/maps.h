@@ -49,7 +49,7 @@ enum ku_miss {
 	MISS_EXPIRED,
 	MISS_TTL,
 	MISS_TOO_BIG,
-	MISS_NO_WAY,   /* the interface it left by has gone */
+	MISS_NO_WAY,   /* the interface it left by has gone, or this direction had none */
 	MISS_CHECKSUM, /* half done, and the kernel does not know */
 	KU_MISSES,
 	HIT = KU_MISSES,
@@ -116,7 +116,7 @@ struct ku_tuple { /* IPv6: the addresses are in address6 */
 struct ku_way {
 	__u64 packets; /* after segmentation */
 	__u64 bytes;   /* of IP packets, likewise */
-	__u32 slot;    /* of ku_ways */
+	__u32 slot;    /* of ku_ways; 0: the worker has this direction */
 	__u32 flags;
 	__u32 mtu;     /* bytes of IP packet */
 	__u16 address_delta; /* what the addresses' change adds to a checksum's (complemented) sum: RFC 1624 eqn. 3, ~m + m' */

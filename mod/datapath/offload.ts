@@ -2,7 +2,7 @@
  * Which sessions the kernel repeats (ffi/bpf/flow.h), and what it tells about them.
  *
  * A session is given to the kernel at the first packet that shows it will have more: a TCP connection when it is established, anything
- * else at its second packet. Both directions at once, and only if both leave by attached interfaces. It is taken back by a segment that
+ * else at its second packet. Both directions at once, of which those are repeated that leave by attached interfaces. It is taken back by a segment that
  * moves the connection's state, by whatever frees it, and when its tables change.
  *
  * Rule: the worker stays the authority. A session in the kernel cannot expire here by itself (session_layout.ts isExpired): the kernel
@@ -205,13 +205,17 @@ function stillServed(c: Context, table: SessionTable, entry: number): boolean {
   return (flags & (pods.POD_ACTIVE | pods.POD_DRAINING)) !== 0;
 }
 
-/** Fills in the ways out of both directions; false when one is not open. */
+/**
+ * Fills in the ways out of both directions; false when neither is open. Of one alone the kernel repeats that direction, and the worker has
+ * the other one's packets: a client that is sent nothing has no neighbor entry.
+ */
 function describeWays(c: Context, offload: OffloadTable, table: SessionTable, entry: number): boolean {
-  return describeWay(c, offload, table, entry + table.replyAt, 0) &&
-    describeWay(c, offload, table, entry + SESSION_ORIGINAL, SCRATCH_WAY_WORDS);
+  const original = describeWay(c, offload, table, entry + table.replyAt, 0);
+  const reply = describeWay(c, offload, table, entry + SESSION_ORIGINAL, SCRATCH_WAY_WORDS);
+  return original || reply;
 }
 
-/** The way to the source of the tuple at `tupleAt`. */
+/** The way to the source of the tuple at `tupleAt`: slot 0 when it is not open, which no interface of flows has. */
 function describeWay(
   c: Context,
   offload: OffloadTable,
@@ -223,8 +227,11 @@ function describeWay(
   const rows = four ? c.hops4 : c.hops6;
   const hop = four ? hop4(c, table.words[tupleAt]) : hop6(c, table.words, tupleAt);
   const slot = rows[hop + HOP_SLOT];
-  if (slot <= 0) return false; // by ku0 the kernel's own routes would be asked again
   const { ways } = offload;
+  if (slot <= 0) { // by ku0 the kernel's own routes would be asked again
+    ways.fill(0, at, at + SCRATCH_WAY_WORDS);
+    return false;
+  }
   ways[at + SCRATCH_SLOT] = slot;
   ways[at + SCRATCH_FLAGS] = (c.interfaces[slot * IF_STRIDE + IF_FLAGS] & IF_XDP_OUT) !== 0
     ? layout.WAY_XDP
