@@ -49,7 +49,7 @@ export const description: Description = {
       {
         words: ["offload-sessions"],
         value: { name: "<n>" },
-        help: "How many it repeats at most (default 65536); the rest pass the rings.",
+        help: "How many it repeats at most (default 262144, at most 1048575); the rest pass the rings.",
       },
     ],
   }],

@@ -32,8 +32,8 @@ export const DEFAULT_TCP_TIMEOUT_SECONDS = 7440;
 export const DEFAULT_NAT46_PREFIX = "64:ff9b:1::/96";
 export const DEFAULT_NEW_LEN = 1024;
 export const DEFAULT_WEIGHT = 1;
-/** Sessions that the kernel may repeat; 18 MiB of memory. */
-export const DEFAULT_OFFLOAD_SESSIONS = 65_536;
+/** Sessions that the kernel may repeat; 72 MiB of memory, where the session tables can hold as many. */
+export const DEFAULT_OFFLOAD_SESSIONS = 262_144;
 
 // Limits. Each bounds memory that is allocated up front.
 /** 2^20 buckets × 4 entries = 4 M sessions a worker and address width. */

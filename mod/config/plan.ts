@@ -18,14 +18,12 @@ import { checkRange, checkTimeout } from "./rules.ts";
 export interface Checks {
   /** Whether the node has an interface of this name; asked before one is attached. */
   interfaceExists?(name: string): boolean;
-  /** Sessions that the running daemon has room for in the kernel; asked when the number is changed. */
-  offloadRoom?(): number;
 }
 
 type Interfaces = ReadonlyMap<string, InterfaceSpec>;
 
 /** The globals after `params`; keys that are absent stay. */
-export function planConf(conf: Conf, params: ConfParams, checks: Checks = {}): Conf {
+export function planConf(conf: Conf, params: ConfParams): Conf {
   const next = { ...conf };
   if (params.buckets !== undefined && params.bucketsLog2 !== undefined) {
     throw new ConfigError("buckets-log2", String(params.bucketsLog2), "give either buckets or buckets-log2");
@@ -45,17 +43,9 @@ export function planConf(conf: Conf, params: ConfParams, checks: Checks = {}): C
   if (params.nat46Prefix !== undefined) next.nat46Prefix = checkNat46Prefix(params.nat46Prefix);
   if (params.offload !== undefined) next.offload = params.offload;
   if (params.offloadSessions !== undefined) {
-    next.offloadSessions = checkOffloadSessions(params.offloadSessions, checks);
+    next.offloadSessions = checkRange("offload-sessions", params.offloadSessions, 1, MAX_OFFLOAD_SESSIONS);
   }
   return next;
-}
-
-function checkOffloadSessions(value: number, checks: Checks): number {
-  const sessions = checkRange("offload-sessions", value, 1, MAX_OFFLOAD_SESSIONS);
-  const room = checks.offloadRoom?.() ?? MAX_OFFLOAD_SESSIONS;
-  if (sessions <= room) return sessions;
-  const remedy = `is above the ${room} that this daemon has made room for: start it with more in --config`;
-  throw new ConfigError("offload-sessions", String(value), remedy);
 }
 
 /** The interface after `params`, null: it goes. */

@@ -112,7 +112,7 @@ export class ConfigState {
   apply(command: Command): Change[] {
     switch (command.method) {
       case "conf":
-        return this.#setConf(planConf(this.conf, command.params, this.checks));
+        return this.#setConf(planConf(this.conf, command.params));
       case "interface":
         return this.#setInterface(
           command.params.name,

@@ -10,7 +10,7 @@
 import { LINE_MEMORY } from "../../ffi/memory.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import { closeFd, createEventFd } from "../../ffi/event_fd.ts";
-import { ConfigError, DEFAULT_OFFLOAD_SESSIONS, MAX_OFFLOAD_SESSIONS } from "../config/model.ts";
+import { ConfigError } from "../config/model.ts";
 import { loadConfig } from "../config/file.ts";
 import type { RunOptions } from "../config/run_options.ts";
 import { type Checks, ConfigState } from "../config/state.ts";
@@ -31,7 +31,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { Log } from "./log.ts";
 import { serveMetrics } from "./metrics_server.ts";
 import { NamespaceLock } from "./namespace_lock.ts";
-import { Offload } from "./offload.ts";
+import { Offload, offloadRoom } from "./offload.ts";
 import { Publisher } from "./publisher.ts";
 import { type RpcServer, serveRpc } from "./rpc_server.ts";
 import { MAX_POD_IDS, MAX_SERVICE_IDS, ServiceTables } from "./service_tables.ts";
@@ -83,8 +83,6 @@ class Daemon {
   /** What has been set up, each with how it is undone; undone from the last to the first. */
   readonly #undo: { name: string; action: () => Promise<void> | void }[] = [];
   #fail: (reason: string) => void = () => {};
-  /** Sessions that the steering programs have memory for. */
-  #offloadRoom = MAX_OFFLOAD_SESSIONS;
 
   constructor(options: RunOptions, log: Log) {
     this.#options = options;
@@ -123,8 +121,7 @@ class Daemon {
     });
     const hostRoutes = new HostRoutes(requests, pair.ku0.index, this.#log);
     this.#onStop("host routes", () => hostRoutes.clear());
-    const steering = Steering.load(Math.max(state.conf.offloadSessions, DEFAULT_OFFLOAD_SESSIONS));
-    this.#offloadRoom = steering.offload.sessions;
+    const steering = Steering.load(offloadRoom(state.conf, workerCount));
     this.#onStop("steering programs", () => {
       steering.detachAll();
       steering.close();
@@ -132,7 +129,7 @@ class Daemon {
     steering.setPair(pair.ku0, pair.ku1);
 
     const sessions = new SessionMemory(workerCount, state.conf, steering.filter);
-    const offload = new Offload(steering.offload, workerCount, state.conf);
+    const offload = new Offload(steering, workerCount, state.conf);
     const workers = await this.#startWorkers(workerCount, sessions, offload);
     await this.#openHostPorts(workers, steering);
     const features = new XdpFeatures();
@@ -177,6 +174,7 @@ class Daemon {
       this.#log.info(`interface ${name} : removed programs that an earlier ku left`);
     }
     await publisher.publish();
+    await engine.makeOffloadRoom(); // an earlier ku may have left less
     onChanged();
 
     const housekeeping = new Housekeeping({
@@ -230,7 +228,6 @@ class Daemon {
   async #loadState(mirror: Mirror): Promise<ConfigState> {
     const checks = {
       interfaceExists: (name: string) => mirror.linkByName(name) !== undefined,
-      offloadRoom: () => this.#offloadRoom,
     };
     const state = this.#restore(checks) ?? await this.#configured(checks);
     for (const name of new Set(this.#options.interfaces)) {

@@ -60,7 +60,7 @@ export class Engine {
   /** Carries out several; see BatchParams. Published once. */
   batch(commands: readonly Command[], atomic: boolean): Promise<BatchResult> {
     return this.exclusive(async () => {
-      if (!atomic && commands.some(needsUndo)) return await this.#oneByOne(commands);
+      if (!atomic && commands.some(standsAlone)) return await this.#oneByOne(commands);
       const { applied, failed } = await this.#batch(commands, atomic);
       return { applied, failed };
     });
@@ -147,7 +147,7 @@ export class Engine {
       if (before !== null) await this.#undo(before);
       return {
         applied: 0,
-        failed: { index: indexOfInterface(commands, reason), message: reason.message },
+        failed: { index: indexOfRefused(commands, reason), message: reason.message },
         error: reason,
       };
     }
@@ -186,6 +186,7 @@ export class Engine {
 
   async #setConf(before: Conf, after: Conf): Promise<void> {
     const { sessions, offload, workers, log } = this.#parts;
+    await this.#makeRoom(after);
     sessions.setTimeouts(after);
     await offload.setConf(after, workers);
     if (before.timeout !== after.timeout || before.tcpTimeout !== after.tcpTimeout) await reportAll(workers);
@@ -203,6 +204,22 @@ export class Engine {
         `conf buckets ${after.buckets} : ${lost} sessions did not fit and go on untracked, give more buckets`,
       );
     }
+  }
+
+  /** Gives the kernel the memory that the configuration asks for, if it has less. */
+  async makeOffloadRoom(): Promise<void> {
+    const { state, publisher } = this.#parts;
+    if (await this.#makeRoom(state.conf)) await publisher.publish();
+  }
+
+  /** Whether it took other memory, and sessions await another generation. */
+  async #makeRoom(conf: Conf): Promise<boolean> {
+    const { offload, workers, log } = this.#parts;
+    const made = await offload.makeRoom(conf, workers);
+    for (const name of made?.failed ?? []) {
+      log.warn(`interface ${name} : the kernel repeats nothing that it receives, attach it anew`);
+    }
+    return made !== null;
   }
 
   /** Ends the sessions that a `flush` named, and those of a VIP that was deleted and added again in one batch. */
@@ -226,16 +243,26 @@ export class Engine {
   }
 }
 
-/** Commands that can fail after they were applied to the state: the kernel has a say in them. */
-function needsUndo(command: Command): boolean {
-  return command.method === "interface" || command.method === "setInterface";
+/** Commands that often enough fail after they were applied to the state: the kernel has a say in them. */
+function standsAlone({ method }: Command): boolean {
+  return method === "interface" || method === "setInterface";
 }
 
-/** Position of the command that attached the interface an error is about. */
-function indexOfInterface(commands: readonly Command[], error: ConfigError): number {
+/** Commands that can: also those for which the kernel needs memory. */
+function needsUndo(command: Command): boolean {
+  return standsAlone(command) || takesMemory(command);
+}
+
+function takesMemory({ method, params }: Command): boolean {
+  return method === "conf" && [params.offloadSessions, params.buckets, params.bucketsLog2].some(Boolean);
+}
+
+/** Position of the command that an error is about: it attached an interface, or asked for memory. */
+function indexOfRefused(commands: readonly Command[], error: ConfigError): number {
   const index = commands.findIndex((command) =>
-    (command.method === "interface" || command.method === "setInterface") &&
-    command.params.name === error.value
+    (command.method === "interface" || command.method === "setInterface")
+      ? command.params.name === error.value
+      : takesMemory(command)
   );
   return Math.max(index, 0);
 }

@@ -7,33 +7,50 @@
  * @module
  */
 
+import { SystemError } from "../../ffi/errno.ts";
 import { addressOf, type Mapping } from "../../ffi/memory.ts";
-import type { Conf } from "../config/model.ts";
+import { type Conf, ConfigError, MAX_OFFLOAD_SESSIONS } from "../config/model.ts";
 import { carriedBy, mendOffload, prepareOffload, setOffloadEpoch } from "../table/offload_memory.ts";
 import type { Offloaded, OffloadPlan, SharedMemory, WorkerReport } from "../worker/messages.ts";
 import { nowSeconds } from "../worker/clock.ts";
 import type { OffloadMaps } from "../xdp/offload_maps.ts";
+import type { Steering } from "../xdp/steering.ts";
 import type { KernelCounts, OffloadMisses, ShowOffload } from "./protocol.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 
 const SEED_WORDS = 8;
+/** Entries of a bucket of a session table, and tables of a worker: one a family. */
+const BUCKET_SESSIONS = 4;
+const SESSION_TABLES = 2;
+
+/**
+ * Sessions that memory is needed for: as many as are configured, but no more than the workers' tables can hold.
+ */
+export function offloadRoom({ offloadSessions, buckets }: Conf, workerCount: number): number {
+  const tables = SESSION_TABLES * BUCKET_SESSIONS * buckets;
+  const share = Math.min(Math.ceil(offloadSessions / workerCount), tables);
+  return Math.min(share, Math.floor(MAX_OFFLOAD_SESSIONS / workerCount)) * workerCount;
+}
 
 export class Offload {
+  readonly #steering: Steering;
   readonly #maps: OffloadMaps;
-  readonly #flows: Int32Array;
+  #flows: Int32Array;
   readonly #workerCount: number;
   #conf: Conf;
   /** Sessions begun when somebody last asked, and when that was. */
   #asked = { begun: 0, seconds: nowSeconds() };
 
-  /** `maps`: the steering programs' memory, unused so far, or with what an earlier ku left. */
-  constructor(maps: OffloadMaps, workerCount: number, conf: Conf) {
+  /** The steering programs' memory is unused so far, or with what an earlier ku left. */
+  constructor(steering: Steering, workerCount: number, conf: Conf) {
+    const maps = steering.offload;
+    this.#steering = steering;
     this.#maps = maps;
     this.#flows = wordsOf(maps.flows);
     this.#workerCount = workerCount;
     this.#conf = conf;
     if (maps.takenOver && mendOffload(this.#memory) !== 0) return; // which goes on; see `adopt`
-    prepareOffload(this.#memory, crypto.getRandomValues(new Uint32Array(SEED_WORDS)));
+    prepareOffload(this.#memory, newSeed());
     if (conf.offload) setOffloadEpoch(this.#memory, newEpoch());
   }
 
@@ -68,6 +85,35 @@ export class Offload {
   /** Bytes of the memory. */
   get bytes(): number {
     return this.#maps.bytes;
+  }
+
+  /**
+   * Makes the memory that `conf` needs, if there is less: other maps, and programs loaded anew. Meanwhile, and until the next generation has
+   * looked at them, all sessions run in their workers. Returns whether it did so, and the interfaces on which nothing is repeated any more.
+   * Throws a ConfigError, with nothing changed, when the kernel has no room.
+   */
+  async makeRoom(conf: Conf, workers: readonly WorkerHandle[]): Promise<{ failed: string[] } | null> {
+    const sessions = offloadRoom(conf, this.#workerCount);
+    if (sessions <= this.#maps.sessions) return null;
+    const epoch = setOffloadEpoch(this.#memory, 0);
+    let resized: ReturnType<Steering["resizeOffload"]>;
+    try {
+      resized = this.#steering.resizeOffload(sessions);
+    } catch (error) {
+      setOffloadEpoch(this.#memory, epoch);
+      if (!(error instanceof SystemError)) throw error;
+      const remedy =
+        `the kernel has no room for ${sessions} (${error.code}): give a lower number, or more memory`;
+      throw new ConfigError("offload-sessions", String(conf.offloadSessions), remedy);
+    }
+    prepareOffload(this.#memory, newSeed());
+    await Promise.all(
+      workers.map((worker) => worker.request({ kind: "moveOffload", plan: this.plan(worker.index) })),
+    );
+    this.#flows = wordsOf(this.#maps.flows);
+    for (const mapping of resized.former) mapping.unmap();
+    if (this.#conf.offload) setOffloadEpoch(this.#memory, newEpoch());
+    return { failed: resized.failed };
   }
 
   /** Goes by `conf` from now on. When it resolves, the kernel repeats nothing that it should not. */
@@ -131,8 +177,8 @@ export class Offload {
   }
 
   get #memory() {
-    const { conf, index } = this.#maps;
-    return { conf: wordsOf(conf), index: wordsOf(index), flows: this.#flows };
+    const { conf, index, flows } = this.#maps;
+    return { conf: wordsOf(conf), index: wordsOf(index), flows: wordsOf(flows) };
   }
 
   /** Flows of a worker. */
@@ -149,6 +195,10 @@ export class Offload {
 /** Brings the counters of all workers up to what the kernel has repeated, and asks for the state of their rings. */
 export function reportAll(workers: readonly WorkerHandle[]): Promise<WorkerReport[]> {
   return Promise.all(workers.map((worker) => worker.request<WorkerReport>({ kind: "report" })));
+}
+
+function newSeed(): Uint32Array {
+  return crypto.getRandomValues(new Uint32Array(SEED_WORDS));
 }
 
 /** Another one than any that a flow may have been left with. */

@@ -80,7 +80,7 @@ export function followFlows(c: Context, from: number, count: number): number {
   if (offload === null) return 0;
   if (from === 0) {
     offload.reclaim();
-    if (offload.refused > 0) retryRefused(c, offload);
+    if (offload.refused > 0 && offload.used < offload.limit) retryRefused(c, offload);
   }
   const end = Math.min(from + count, offload.capacity);
   for (let flow = from; flow < end; flow++) {

@@ -62,24 +62,24 @@ export class OffloadTable {
   /** Scratch for `begin`: SCRATCH_… of the original direction, then of the reply's. */
   readonly ways = new Int32Array(2 * SCRATCH_WAY_WORDS);
 
-  readonly #conf: Int32Array;
-  readonly #index: Int32Array;
-  readonly #flows: Int32Array;
-  readonly #first: number;
-  readonly #count: number;
+  #conf: Int32Array;
+  #index: Int32Array;
+  #flows: Int32Array;
+  #first: number;
+  #count: number;
   readonly #worker: number;
   readonly #counter: FlowCounter;
   /** By flow of the range: its session's entry, -1 = none; whether that is in the table of four words. */
-  readonly #entries: Int32Array;
-  readonly #wide: Uint8Array;
+  #entries: Int32Array;
+  #wide: Uint8Array;
   /** By direction: word of the index; packets and bytes already told. */
-  readonly #places: Int32Array;
-  readonly #told: Float64Array;
+  #places: Int32Array;
+  #told: Float64Array;
   /** A stack of free flows, and a queue of ended ones with the second they ended in. */
-  readonly #free: Int32Array;
+  #free: Int32Array;
   #freeCount: number;
-  readonly #resting: Int32Array;
-  readonly #since: Int32Array;
+  #resting: Int32Array;
+  #since: Int32Array;
   #restingAt = 0;
   #restingCount = 0;
 
@@ -111,6 +111,32 @@ export class OffloadTable {
     this.#freeCount = takenOver ? 0 : count;
     this.#resting = new Int32Array(count);
     this.#since = new Int32Array(count);
+  }
+
+  /**
+   * Goes over to flows `first` … `first + count - 1` of another memory, unused so far. No session may be repeated, and no program may run
+   * any more that knows the former memory: what flows that rested have carried is told for the last time.
+   */
+  moveTo(memory: OffloadMemory, first: number, count: number): void {
+    for (let i = 0; i < this.#restingCount; i++) {
+      this.tell(this.#resting[(this.#restingAt + i) % this.#count]);
+    }
+    this.#conf = memory.conf;
+    this.#index = memory.index;
+    this.#flows = memory.flows;
+    this.#first = first;
+    this.#count = count;
+    this.limit = count;
+    this.#entries = new Int32Array(count).fill(-1);
+    this.#wide = new Uint8Array(count);
+    this.#places = new Int32Array(2 * count);
+    this.#told = new Float64Array(4 * count);
+    this.#free = Int32Array.from({ length: count }, (_, i) => count - 1 - i);
+    this.#freeCount = count;
+    this.#resting = new Int32Array(count);
+    this.#since = new Int32Array(count);
+    this.#restingAt = 0;
+    this.#restingCount = 0;
   }
 
   /** Whether sessions are repeated at all. */

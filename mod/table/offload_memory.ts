@@ -39,9 +39,9 @@ export function mendOffload({ conf, index, flows }: OffloadMemory): number {
   return epoch;
 }
 
-/** One store: flows of other epochs count no more; 0 = nothing is repeated. */
-export function setOffloadEpoch({ conf }: OffloadMemory, epoch: number): void {
-  Atomics.store(conf, layout.OFFLOAD_CONF_EPOCH, epoch);
+/** One store: flows of other epochs count no more; 0 = nothing is repeated. Returns the epoch before. */
+export function setOffloadEpoch({ conf }: OffloadMemory, epoch: number): number {
+  return Atomics.exchange(conf, layout.OFFLOAD_CONF_EPOCH, epoch);
 }
 
 /** Packets and bytes that flow number `flow` of the whole memory has carried in one direction. */

@@ -162,6 +162,12 @@ export interface LimitOffloadRequest {
   limit: number;
 }
 
+/** Other memory for flows: the sessions that the kernel repeats come back to the worker first. */
+export interface MoveOffloadRequest {
+  kind: "moveOffload";
+  plan: OffloadPlan;
+}
+
 /** Asks for the state of packet memory and rings, with the counters brought up to what the kernel has repeated. Answered with {@link WorkerReport}. */
 export interface ReportRequest {
   kind: "report";
@@ -210,6 +216,7 @@ export type WorkerRequest =
   | FlushRequest
   | AdoptOffloadRequest
   | LimitOffloadRequest
+  | MoveOffloadRequest
   | ReportRequest
   | TapRequest
   | StopRequest;

@@ -13,6 +13,7 @@ import { SessionFilter } from "../table/filter.ts";
 import { AffinityTable } from "../table/affinity.ts";
 import { Mailbox } from "../table/mailbox.ts";
 import { OffloadTable } from "../table/offload.ts";
+import type { OffloadMemory } from "../table/offload_memory.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
 import { moveSessions } from "../table/session_move.ts";
@@ -25,6 +26,7 @@ import type {
   FlushRequest,
   Migrated,
   MigrateRequest,
+  OffloadPlan,
   OpenPortRequest,
   PortOpened,
   SessionBuffers,
@@ -137,6 +139,8 @@ export class WorkerState {
         return this.context.processor.adoptOffload();
       case "limitOffload":
         return this.#limitOffload(request.limit);
+      case "moveOffload":
+        return this.#moveOffload(request.plan);
       case "report":
         return this.#report();
       case "tap":
@@ -283,6 +287,12 @@ export class WorkerState {
     return null;
   }
 
+  #moveOffload(plan: OffloadPlan): null {
+    this.context.processor.withdrawOffload();
+    this.#offload.moveTo(offloadMemory(plan), plan.first, plan.count);
+    return this.#limitOffload(plan.limit);
+  }
+
   #report(): WorkerReport {
     const { pool, ports, processor } = this.context;
     processor.now = nowSeconds();
@@ -317,11 +327,15 @@ function viewFilter({ address, lengthBytes }: SharedMemory): SessionFilter {
 
 /** This worker's part of the flows that the steering programs repeat. */
 function viewOffload({ offload, workerIndex }: StartRequest, counters: Counters): OffloadTable {
-  const words = ({ address, lengthBytes }: SharedMemory) =>
-    new Int32Array(viewOf(pointerTo(address), lengthBytes));
-  const memory = { conf: words(offload.conf), index: words(offload.index), flows: words(offload.flows) };
   const { first, count, limit, takenOver } = offload;
-  const table = new OffloadTable(memory, first, count, workerIndex, new FlowCounters(counters), takenOver);
+  const counter = new FlowCounters(counters);
+  const table = new OffloadTable(offloadMemory(offload), first, count, workerIndex, counter, takenOver);
   table.limit = limit;
   return table;
+}
+
+function offloadMemory({ conf, index, flows }: OffloadPlan): OffloadMemory {
+  const words = ({ address, lengthBytes }: SharedMemory) =>
+    new Int32Array(viewOf(pointerTo(address), lengthBytes));
+  return { conf: words(conf), index: words(index), flows: words(flows) };
 }

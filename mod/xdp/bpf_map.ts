@@ -23,7 +23,8 @@ function possibleCpus(): number {
 export class BpfMap {
   constructor(
     readonly name: string,
-    readonly fd: number,
+    /** Another one of the same map after BpfObject.succeed. */
+    public fd: number,
     readonly keyBytes: number,
     readonly valueBytes: number,
   ) {}

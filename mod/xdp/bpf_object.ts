@@ -17,6 +17,8 @@ const LOG_TAIL_LINES = 12;
 /** A loaded object file: its programs' and maps' descriptors, open until `close`. */
 export class BpfObject {
   readonly #object: Deno.PointerObject;
+  /** Those given out, by name. */
+  readonly #maps = new Map<string, BpfMap>();
 
   private constructor(object: Deno.PointerObject) {
     this.#object = object;
@@ -68,8 +70,31 @@ export class BpfObject {
 
   /** The map called `name`, whose entries are as long as the C source says. */
   map(name: string, keyBytes: number, valueBytes: number): BpfMap {
+    const known = this.#maps.get(name);
+    if (known !== undefined) return known;
+    const map = new BpfMap(name, this.#mapFd(name), keyBytes, valueBytes);
+    this.#maps.set(name, map);
+    return map;
+  }
+
+  /** Descriptors of the maps given out, by name. */
+  get mapFds(): Map<string, number> {
+    return new Map([...this.#maps].map(([name, { fd }]) => [name, fd]));
+  }
+
+  /** Takes the place of `former`, which is closed: the maps that it gave out and that are shared with it are this one's now. */
+  succeed(former: BpfObject, shared: ReadonlySet<string>): void {
+    for (const [name, map] of former.#maps) {
+      if (!shared.has(name)) continue;
+      map.fd = this.#mapFd(name);
+      this.#maps.set(name, map);
+    }
+    former.close();
+  }
+
+  #mapFd(name: string): number {
     const fd = libbpf().bpf_object__find_map_fd_by_name(this.#object, cString(name));
-    return new BpfMap(name, checkNegative(fd, "find BPF map", name), keyBytes, valueBytes);
+    return checkNegative(fd, "find BPF map", name);
   }
 
   /** Closes all descriptors. Attached programs stay, and the maps they use. */

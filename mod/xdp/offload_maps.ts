@@ -11,8 +11,8 @@ import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import type { BpfObject } from "./bpf_object.ts";
 
-/** Sessions there is room for, unless another number is configured: 18 MiB. */
-export const DEFAULT_OFFLOAD_SESSIONS = 65_536;
+/** Sessions there is room for, unless another number is asked for: 2.3 MiB. */
+export const LEAST_OFFLOAD_SESSIONS = 8192;
 // ffi/bpf/maps.h
 const FLOW_BYTES = 256;
 const BUCKET_BYTES = 32;
@@ -45,13 +45,13 @@ function bucketsFor(sessions: number): number {
 
 export class OffloadMaps {
   /** Sessions there is room for. */
-  readonly sessions: number;
+  sessions: number;
   /** Whether an earlier ku's flows are in the memory. */
   readonly takenOver: boolean;
   /** The shared memory; all zero at first, unless it was taken over. Gone after `unmap`. */
   readonly conf: Mapping;
-  readonly index: Mapping;
-  readonly flows: Mapping;
+  index: Mapping;
+  flows: Mapping;
   readonly #ways: readonly BpfMap[];
   readonly #misses: BpfMap;
 
@@ -59,10 +59,17 @@ export class OffloadMaps {
     this.sessions = sessions;
     this.takenOver = takenOver;
     this.conf = object.map("ku_flow_conf", 4, FLOW_CONF_BYTES).mapValues(1);
-    this.index = object.map("ku_flow_index", 4, BUCKET_BYTES).mapValues(bucketsFor(sessions));
-    this.flows = object.map("ku_flows", 4, FLOW_BYTES).mapValues(sessions);
+    [this.index, this.flows] = mapMemory(object, sessions);
     this.#ways = ["ku_ways", "ku_ways_tc"].map((name) => object.map(name, 4, 4));
     this.#misses = object.map("ku_flow_misses", 4, 8);
+  }
+
+  /** Goes over to the memory of another object, which shares all but that. Returns what has been used so far, to be unmapped. */
+  moveTo(object: BpfObject, sessions: number): Mapping[] {
+    const former = [this.index, this.flows];
+    [this.index, this.flows] = mapMemory(object, sessions);
+    this.sessions = sessions;
+    return former;
   }
 
   /** Flows may leave by `slot` from now on. */
@@ -97,6 +104,14 @@ export class OffloadMaps {
     this.index.unmap();
     this.flows.unmap();
   }
+}
+
+/** Index and flows. */
+function mapMemory(object: BpfObject, sessions: number): [index: Mapping, flows: Mapping] {
+  return [
+    object.map("ku_flow_index", 4, BUCKET_BYTES).mapValues(bucketsFor(sessions)),
+    object.map("ku_flows", 4, FLOW_BYTES).mapValues(sessions),
+  ];
 }
 
 function word(value: number): Uint8Array<ArrayBuffer> {

@@ -19,7 +19,7 @@ import { closeBpfFd } from "../../ffi/libbpf.ts";
 import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { BpfObject } from "./bpf_object.ts";
-import { DEFAULT_OFFLOAD_SESSIONS, offloadEntries, OffloadMaps } from "./offload_maps.ts";
+import { LEAST_OFFLOAD_SESSIONS, offloadEntries, OffloadMaps } from "./offload_maps.ts";
 import { findFormerMaps, type FormerMaps } from "./former_maps.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
 import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
@@ -87,7 +87,7 @@ export class Steering {
   readonly filter: Mapping;
   /** Sessions that the programs repeat. */
   readonly offload: OffloadMaps;
-  readonly #object: BpfObject;
+  #object: BpfObject;
   readonly #xsks: BpfMap;
   readonly #links: BpfMap;
   readonly #slots: BpfMap;
@@ -125,22 +125,11 @@ export class Steering {
    * Loads the embedded programs, with room to repeat `offloadSessions`, or over the maps that an earlier ku left in this network namespace
    * (and then with theirs). Nothing is attached yet. Throws SystemError.
    */
-  static load(offloadSessions = DEFAULT_OFFLOAD_SESSIONS): Steering {
-    let image: Uint8Array<ArrayBuffer>;
-    try {
-      image = Deno.readFileSync(OBJECT_URL);
-    } catch (cause) {
-      throw new Error(
-        "Cannot read the steering programs : dist/build/steering.bpf.o, run `deno task compile`",
-        {
-          cause,
-        },
-      );
-    }
+  static load(offloadSessions = LEAST_OFFLOAD_SESSIONS): Steering {
     const former = findFormerMaps();
     const sessions = former?.sessions ?? offloadSessions;
     try {
-      const object = BpfObject.load("ku_steering", image, offloadEntries(sessions), former?.fds);
+      const object = loadPrograms(sessions, former?.fds);
       return new Steering(object, sessions, former);
     } finally {
       for (const fd of former?.fds.values() ?? []) closeBpfFd(fd);
@@ -295,6 +284,37 @@ export class Steering {
     this.#xsks.delete(keyOf(slot * QUEUES_PER_SLOT + queue));
   }
 
+  /**
+   * Gives the programs memory, all zero, to repeat another number of sessions: they are loaded anew over all the other maps, and attached in
+   * place of those that run. The conf's epoch must be 0 and its layout written for the new memory before it is anything else. Returns the
+   * former memory, which the caller unmaps when no worker uses it any more, and the names of interfaces that kept the former programs: there
+   * nothing is repeated. Throws SystemError, with nothing changed, when the kernel has no room.
+   */
+  resizeOffload(sessions: number): { former: Mapping[]; failed: string[] } {
+    const kept = this.#object.mapFds;
+    for (const name of Object.keys(offloadEntries(sessions))) kept.delete(name);
+    const former = this.#object;
+    this.#object = loadPrograms(sessions, kept);
+    const failed: string[] = [];
+    const replace = (name: string, action: () => void) => {
+      try {
+        action();
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        failed.push(name);
+      }
+    };
+    for (const { link, attachment: { mode } } of this.#attached.values()) {
+      replace(link.name, () => {
+        attachTc(link, this.#object.program("ku_tc"));
+        if (mode !== "tc") attachXdp(link, this.#object.program("ku_xdp"), mode);
+      });
+    }
+    const memory = this.offload.moveTo(this.#object, sessions);
+    this.#object.succeed(former, new Set(kept.keys()));
+    return { former: memory, failed };
+  }
+
   /** Descriptor of one of the programs, for test runs (BPF_PROG_TEST_RUN). */
   programFd(name: "ku_xdp" | "ku_tc" | "ku_ring" | "ku_host"): number {
     return this.#object.program(name);
@@ -329,6 +349,18 @@ export class Steering {
     const value = Uint32Array.of(this.#pair?.ku0.index ?? 0, this.#hasNodePorts ? CONF_NODE_PORTS : 0);
     this.#conf.update(FIRST, new Uint8Array(value.buffer));
   }
+}
+
+/** Throws SystemError; or an Error, when the executable has been built without them. */
+function loadPrograms(offloadSessions: number, maps?: ReadonlyMap<string, number>): BpfObject {
+  let image: Uint8Array<ArrayBuffer>;
+  try {
+    image = Deno.readFileSync(OBJECT_URL);
+  } catch (cause) {
+    const remedy = "dist/build/steering.bpf.o, run `deno task compile`";
+    throw new Error(`Cannot read the steering programs : ${remedy}`, { cause });
+  }
+  return BpfObject.load("ku_steering", image, offloadEntries(offloadSessions), maps);
 }
 
 function flagsOf(link: SteeredLink, mode: Attachment["mode"]): number {

@@ -48,6 +48,7 @@ for (const mode of MODES) {
     await t.step("bodies of megabytes pass the rings by", () => bodies(daemon, ground));
     await t.step("off and on again under a connection", () => offAndOn(daemon, ground, agents));
     await t.step("no more than the number configured", () => limited(daemon, ground, agents));
+    await t.step("more room under traffic", () => grown(daemon, ground, agents));
     await t.step(
       "a flow leaves a removed pod at once, a connection stays",
       () => podRemoved(daemon, ground, agents),
@@ -187,9 +188,46 @@ async function limited(daemon: Daemon, ground: Ground, agents: Agents): Promise<
     await connection.close();
   }
   await daemon.fails(1, "conf", "offload-sessions", "0");
-  await daemon.fails(1, "conf", "offload-sessions", "1000000");
+  await daemon.fails(1, "conf", "offload-sessions", "1048576");
   await daemon.fails(1, "conf", "offload", "maybe");
-  await daemon.ku("conf offload-sessions 65536");
+  await daemon.ku("conf offload-sessions 262144");
+}
+
+/** What the session tables can hold is what the kernel has memory for: three times other maps and programs, under questions and answers. */
+async function grown(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
+  const connection = await repeated(daemon, ground, agents, TARGETS[1]);
+  const flow = await flowTo(ground, agents, VIP); // the only one of its VIP
+  const { pod } = await askOn(flow, TARGETS[0]);
+  const before = await countersOf(daemon, TARGETS[0]);
+  const { hits } = await daemon.offload();
+  let asked = 0, done = false;
+  const asking = (async () => {
+    while (!done) assertEquals((await askOn(flow, TARGETS[0], `datagram ${asked++}`)).pod, pod);
+  })();
+  const changes = [["buckets 4096", 32_768], ["buckets 65536", 262_144], [
+    "offload-sessions 300000",
+    300_000,
+  ]];
+  for (const [change, capacity] of changes) {
+    await daemon.ku(`conf ${change}`);
+    assertEquals((await daemon.offload()).capacity, capacity);
+    for (let n = 0; n < 2; n++) await echoes(connection, "the worker looks at it anew");
+    assertEquals(await runsIn(daemon, connection.port), "kernel");
+  }
+  const sofar = asked;
+  await until("some more answers", () => asked >= sofar + 20);
+  done = true;
+  await asking;
+  assertEquals(await runsIn(daemon, flow.port), "kernel");
+  const after = await countersOf(daemon, TARGETS[0]);
+  assertEquals(after, {
+    packets: before.packets + asked,
+    replyPackets: before.replyPackets + asked,
+    podPackets: before.podPackets + asked,
+  });
+  assertGreater((await daemon.offload()).hits, hits + 20);
+  await connection.close();
+  await flow.close();
 }
 
 async function podRemoved(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
