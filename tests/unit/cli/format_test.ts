@@ -29,7 +29,7 @@ ku 0.1.0 pid 4711 up 3h12m generation 17
  buckets: 1024
  timeout: 40s
  tcp-timeout: 7440s
- offload: on, 65536 sessions
+ offload: on, 262144 sessions
  memory: 24.5 MiB
  #interfaces: 2
  #vips: 2

@@ -8,7 +8,7 @@ import { prepareOffload, setOffloadEpoch } from "../../../mod/table/offload_memo
 import * as layout from "../../../mod/table/offload_layout.ts";
 import { buildFrame, type Segment, tcp, udp } from "../../packets/builder.ts";
 import { FAMILIES, type Family, nodeSpec, PODS, SERVICE_VIP80, UPLINK } from "../../packets/node.ts";
-import { World } from "../../packets/world.ts";
+import { type RouteSpec, World } from "../../packets/world.ts";
 
 const SYN = 2, ACK = 16, FIN = 1, RST = 4;
 const CLIENT_PORT = 40000;
@@ -65,6 +65,16 @@ class Node {
     this.offload.setLastSeen(flow, second);
   }
 
+  /** Where the flow leaves in this direction. */
+  slot(direction: number): number {
+    const way = this.flow * layout.FLOW_WORDS + layout.FLOW_WAYS + direction * layout.WAY_WORDS;
+    return this.memory.flows[way + layout.WAY_SLOT];
+  }
+
+  route(to: string): RouteSpec {
+    return this.world.spec.routes.find(({ prefix }) => prefix.startsWith(to))!;
+  }
+
   get flow(): number {
     for (let flow = 0; flow < this.offload.capacity; flow++) if (this.offload.entryOf(flow) >= 0) return flow;
     return -1;
@@ -102,7 +112,17 @@ for (const family of FAMILIES) {
     assertEquals(node.offload.used, 1);
   });
 
-  test("what cannot leave both ways is not tried at every packet", (node) => {
+  test("what leaves one way alone is repeated that way, and has no slot for the other", (node) => {
+    for (let i = 0; i < 5; i++) {
+      node.request(udp({ srcPort: CLIENT_PORT, dstPort: 80 }), family.vipUnattached);
+    }
+    assertEquals([node.offload.used, node.offload.begun], [1, 1]);
+    assertEquals([node.slot(0), node.slot(1)], [0, UPLINK]);
+  });
+
+  test("what cannot leave at all is not tried at every packet", (node) => {
+    node.route(family.client).neighbor = null;
+    node.world.publish();
     for (let i = 0; i < 5; i++) {
       node.request(udp({ srcPort: CLIENT_PORT, dstPort: 80 }), family.vipUnattached);
     }
@@ -153,7 +173,7 @@ for (const family of FAMILIES) {
     node.datagram();
     node.datagram();
     const first = node.flow;
-    const route = node.world.spec.routes.find(({ prefix }) => prefix.startsWith(family.pod))!;
+    const route = node.route(family.pod);
     node.world.processor.reviseOffload();
     assertEquals(node.flow, first, "nothing has changed");
     route.neighbor = 7;
@@ -163,7 +183,12 @@ for (const family of FAMILIES) {
     const way = node.flow * layout.FLOW_WORDS + layout.FLOW_WAYS;
     const macs = new Uint8Array(node.memory.flows.buffer, 4 * (way + layout.WAY_MACS), 12);
     assertEquals([...macs], [2, 0, 0, 1, PODS, 7, 2, 0, 0, 0, PODS, 1]);
+    assertEquals([node.slot(0), node.slot(1)], [PODS, UPLINK]);
     route.neighbor = null;
+    node.world.publish();
+    node.world.processor.reviseOffload();
+    assertEquals([node.offload.used, node.slot(0), node.slot(1)], [1, 0, UPLINK]);
+    node.route(family.client).neighbor = null;
     node.world.publish();
     node.world.processor.reviseOffload();
     assertEquals(node.offload.used, 0);

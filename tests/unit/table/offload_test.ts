@@ -98,6 +98,30 @@ Deno.test("OffloadTable agrees with a model of what is repeated, over random beg
     assert(memory.flows.subarray(0, 16 * layout.FLOW_WORDS).every((word) => word === 0), "others' flows");
   }));
 
+Deno.test("OffloadTable goes over to other memory, with nothing uncounted and nothing left of the old", () => {
+  const [memory, larger] = [memoryFor(2), memoryFor(8)];
+  const sum = new Sum();
+  const offload = new OffloadTable(memory, 0, 2, 0, sum);
+  const table = new SessionTable(SessionTable.create(4, 1, SEED).buffer);
+  setOffloadEpoch(memory, 1);
+  const entries = [1, 2, 3, 4].map((n) => insert(table, n, n));
+  for (const entry of entries) offload.begin(table, entry);
+  assertEquals([offload.used, offload.refused], [2, 2]);
+  setOffloadEpoch(memory, 0);
+  for (const flow of [0, 1]) offload.end(flow);
+  memory.flows[layout.FLOW_WAYS + layout.WAY_PACKETS] = 3; // late, while it rested
+  offload.moveTo(larger, 4, 4);
+  assertEquals([sum.packets, offload.used, offload.capacity, offload.limit], [3, 0, 4, 4]);
+  assertEquals(offload.begin(table, entries[0]), -1, "not before there is an epoch");
+  setOffloadEpoch(larger, 2);
+  const flows = entries.map((entry) => offload.begin(table, entry));
+  assertEquals(flows, [0, 1, 2, 3]);
+  entries.forEach((entry, i) => assertEquals(find(larger, table, entry, SESSION_ORIGINAL), 2 * (4 + flows[i])));
+  offload.now += 10;
+  offload.reclaim();
+  assertEquals([sum.packets, offload.begun], [3, 6]);
+});
+
 Deno.test("OffloadTable uses a flow's place again only after it has rested, and counts what came late", () => {
   const memory = memoryFor(1);
   const sum = new Sum();
