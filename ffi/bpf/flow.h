@@ -39,6 +39,7 @@ struct ku_hit {
 	__u32 frame_bytes;
 	__u32 gso_bytes; /* data of a segment; 0 = the packet is one */
 	__u16 link_flags;
+	__u16 link_slot;
 	struct ku_flow *flow;
 	struct ku_way *way;
 	__u64 now_ns;
@@ -270,11 +271,24 @@ static __always_inline void count_miss(__u32 reason)
 /* The packet is on its way. Its segments count as the packets they become. */
 static __always_inline void count_hit(const struct ku_hit *hit)
 {
-	__u64 packets = 1, bytes = hit->bytes;
+	__u64 packets = 1, bytes = hit->bytes, frames = hit->frame_bytes;
+	__u32 in = hit->link_slot, out = hit->way->slot;
+	struct ku_link_count *count;
 
 	if (hit->gso_bytes && hit->bytes > hit->header_bytes) {
 		packets = (hit->bytes - hit->header_bytes + hit->gso_bytes - 1) / hit->gso_bytes;
 		bytes += (packets - 1) * hit->header_bytes;
+		frames = bytes + packets * ETH_HLEN;
+	}
+	count = bpf_map_lookup_elem(&ku_link_counts, &in);
+	if (count) {
+		count->rx_packets += packets;
+		count->rx_bytes += frames;
+	}
+	count = bpf_map_lookup_elem(&ku_link_counts, &out);
+	if (count) {
+		count->tx_packets += packets;
+		count->tx_bytes += frames;
 	}
 	__sync_fetch_and_add(&hit->way->packets, packets);
 	__sync_fetch_and_add(&hit->way->bytes, bytes);

@@ -6,7 +6,7 @@
  * Addresses are 16 bytes; IPv4 is ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2),
  * so one key and one lookup serve both families. Ports are big-endian, all
  * other numbers host order. Programs only read, but for what they count
- * (ku_flows, ku_flow_misses); what workers write for themselves (ku_filter and
+ * (ku_flows, ku_flow_misses, ku_link_counts); what workers write for themselves (ku_filter and
  * the maps of flows) they write into mapped memory.
  */
 #ifndef KU_MAPS_H
@@ -139,6 +139,11 @@ struct ku_flow {
 };
 _Static_assert(sizeof(struct ku_flow) == 256, "mod/table/offload_layout.ts counts on it");
 
+/* What was repeated of the packets that came in by an interface, and of those that left by it; bytes of whole frames. */
+struct ku_link_count {
+	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
+};
+
 struct ku_bucket {
 	__u32 words[KU_BUCKET_WORDS]; /* KU_FLOW_TAG of the hash | (2 * flow + direction) + 1; 0 = free */
 };
@@ -266,5 +271,12 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } ku_flow_misses SEC(".maps");
+
+struct { /* by slot */
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KU_MAX_LINKS);
+	__type(key, __u32);
+	__type(value, struct ku_link_count);
+} ku_link_counts SEC(".maps");
 
 #endif

@@ -88,6 +88,7 @@ int ku_xdp(struct xdp_md *ctx)
 	type = ethernet->h_proto;
 	hit.frame_bytes = end - data;
 	hit.link_flags = link->flags;
+	hit.link_slot = link->slot;
 	miss = look_up_flow(data, end, type, &hit);
 	if (miss == HIT) {
 		if ((link->flags & KU_LINK_GENERIC) || hit.half_done || !(hit.way->flags & KU_WAY_XDP))
@@ -186,6 +187,7 @@ int ku_tc(struct __sk_buff *skb)
 	hit.frame_bytes = skb->len;
 	hit.gso_bytes = skb->gso_size;
 	hit.link_flags = link->flags;
+	hit.link_slot = link->slot;
 	miss = look_up_flow(data, end, skb->protocol, &hit);
 	if (miss == HIT) {
 		ifindex = way_out(&ku_ways_tc, &hit);

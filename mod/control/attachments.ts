@@ -205,6 +205,10 @@ export class Attachments {
     const former = index === undefined ? undefined : this.#steering.formerSlots.get(index);
     const isFree = former !== undefined && !this.list().some(({ slot }) => slot === former);
     const slot = isFree ? former : this.#slots.take();
+    if (!isFree) {
+      this.#steering.offload.clearLinkCounts(slot);
+      for (const worker of this.#workers) worker.clearInterface(slot);
+    }
     const attachment: Attachment = {
       name: spec.name,
       slot,

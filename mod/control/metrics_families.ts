@@ -163,6 +163,14 @@ function interfaceFamilies(interfaces: readonly ShowInterface[]): Family[] {
     of("receive_bytes", "Bytes of frames steered to ku.", (row) => row.rxBytes, "bytes"),
     of("transmit_packets", "Packets ku sent.", (row) => row.txPackets),
     of("transmit_bytes", "Bytes of frames ku sent.", (row) => row.txBytes, "bytes"),
+    of(
+      "kernel_receive_packets",
+      "Packets received that the kernel repeated.",
+      ({ kernel }) => kernel.rxPackets,
+    ),
+    of("kernel_receive_bytes", "Bytes of their frames.", ({ kernel }) => kernel.rxBytes, "bytes"),
+    of("kernel_transmit_packets", "Packets sent that the kernel repeated.", ({ kernel }) => kernel.txPackets),
+    of("kernel_transmit_bytes", "Bytes of their frames.", ({ kernel }) => kernel.txBytes, "bytes"),
     of("punt_packets", "Packets that came in here and went to the kernel.", (row) => row.punts),
     of("drop_packets", "Packets that came in here and were dropped.", (row) => row.drops),
   ];

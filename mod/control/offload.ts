@@ -13,7 +13,7 @@ import { type Conf, ConfigError, MAX_OFFLOAD_SESSIONS } from "../config/model.ts
 import { carriedBy, mendOffload, prepareOffload, setOffloadEpoch } from "../table/offload_memory.ts";
 import type { Offloaded, OffloadPlan, SharedMemory, WorkerReport } from "../worker/messages.ts";
 import { nowSeconds } from "../worker/clock.ts";
-import type { OffloadMaps } from "../xdp/offload_maps.ts";
+import type { LinkCounts, OffloadMaps } from "../xdp/offload_maps.ts";
 import type { Steering } from "../xdp/steering.ts";
 import type { KernelCounts, OffloadMisses, ShowOffload } from "./protocol.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
@@ -142,6 +142,11 @@ export class Offload {
   /** Packets of services that were left to the rings. */
   get misses(): OffloadMisses {
     return this.#maps.misses();
+  }
+
+  /** What the kernel has repeated of the packets of the interface that has the slot. */
+  ofInterface(slot: number): LinkCounts {
+    return this.#maps.linkCounts(slot);
   }
 
   /** `ku show offload`. */

@@ -260,6 +260,8 @@ export interface ShowInterface {
   txBytes: number;
   punts: number;
   drops: number;
+  /** What the kernel repeated of its packets, which the numbers above do not have. */
+  kernel: { rxPackets: number; rxBytes: number; txPackets: number; txBytes: number };
 }
 
 /** Versions of the running daemon; null: not loaded or not to be found out. */

@@ -160,7 +160,7 @@ export function showNodeCounters({ workers }: ShowParts): ShowNodeCounter[] {
   }));
 }
 
-export function showInterfaces({ attachments, workers }: ShowParts): ShowInterface[] {
+export function showInterfaces({ attachments, workers, offload }: ShowParts): ShowInterface[] {
   return attachments.list().map((attachment) => {
     const { name, slot, spec, link } = attachment;
     const at = slot * counters.INTERFACE_COUNTERS;
@@ -188,6 +188,7 @@ export function showInterfaces({ attachments, workers }: ShowParts): ShowInterfa
       txBytes: of(counters.INTERFACE_TX_BYTES),
       punts: of(counters.INTERFACE_PUNTS),
       drops: of(counters.INTERFACE_DROPS),
+      kernel: offload.ofInterface(slot),
     };
   });
 }

@@ -24,7 +24,7 @@ import type {
   WorkerReply,
   WorkerRequest,
 } from "../worker/messages.ts";
-import { Counters, POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
+import { Counters, INTERFACE_COUNTERS, POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
 import { FRAGMENT_PLACES, FragmentTable } from "../table/fragment.ts";
 import { signalEventFd } from "../../ffi/event_fd.ts";
 
@@ -48,7 +48,7 @@ export interface WorkerStart {
 
 export class WorkerHandle {
   readonly index: number;
-  /** What the worker counts; it alone writes, but for ids that nobody uses (`clearCounters`). */
+  /** What the worker counts; it alone writes, but for ids and slots that nobody uses (`clearCounters`, `clearInterface`). */
   readonly counters: Counters;
   /** Packet memory, counters, datagrams in fragments. */
   readonly memoryBytes: number;
@@ -164,6 +164,11 @@ export class WorkerHandle {
       this.counters.service.fill(0, id * SERVICE_COUNTERS, (id + 1) * SERVICE_COUNTERS);
     }
     for (const id of pods) this.counters.pod.fill(0, id * POD_COUNTERS, (id + 1) * POD_COUNTERS);
+  }
+
+  /** The slot has no interface yet; its next one begins at nothing. */
+  clearInterface(slot: number): void {
+    this.counters.interface.fill(0, slot * INTERFACE_COUNTERS, (slot + 1) * INTERFACE_COUNTERS);
   }
 
   /** Free frames in the worker's UMEM when it last said so. */

@@ -49,12 +49,21 @@ export class BpfMap {
     return value;
   }
 
-  /** The values of one entry of a map that has one for each possible CPU, of eight bytes each. Throws SystemError. */
+  /** The values, one after the other, of one entry of a map that has one for each possible CPU. Throws SystemError. */
   lookupAll(key: Uint8Array<ArrayBuffer>): BigUint64Array {
-    const values = new BigUint64Array(possibleCpus());
+    const values = this.#perCpu();
     const result = libbpf().bpf_map_lookup_elem(this.fd, key, new Uint8Array(values.buffer));
     checkNegative(result, "read BPF map", this.name);
     return values;
+  }
+
+  /** Makes the values of one entry zero, on each possible CPU. Throws SystemError. */
+  clearAll(key: Uint8Array<ArrayBuffer>): void {
+    this.update(key, new Uint8Array(this.#perCpu().buffer));
+  }
+
+  #perCpu(): BigUint64Array<ArrayBuffer> {
+    return new BigUint64Array(possibleCpus() * Math.ceil(this.valueBytes / 8));
   }
 
   /** Removes one entry. False if there was none. Throws SystemError. */

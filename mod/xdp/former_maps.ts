@@ -39,6 +39,7 @@ const LAYOUT: Readonly<Record<string, readonly [keyBytes: number, valueBytes: nu
   ku_ways: [4, 4],
   ku_ways_tc: [4, 4],
   ku_flow_misses: [4, 8],
+  ku_link_counts: [4, 32],
 };
 /** Word of ku_flow_conf that holds the number, and the number: raised when something means another thing in the same place. */
 export const LAYOUT_WORD = 21;

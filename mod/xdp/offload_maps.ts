@@ -17,6 +17,7 @@ export const LEAST_OFFLOAD_SESSIONS = 8192;
 const FLOW_BYTES = 256;
 const BUCKET_BYTES = 32;
 const FLOW_CONF_BYTES = 128;
+const LINK_COUNT_BYTES = 32;
 
 /** Why a packet of a service went to the ring, in the order of maps.h's `enum ku_miss`. */
 export const MISS_REASONS = [
@@ -32,6 +33,14 @@ export const MISS_REASONS = [
 
 /** A reason as JSON and metrics call it. */
 export type MissReason = typeof MISS_REASONS[number];
+
+/** Packets that came in by an interface and left by it; bytes are of whole frames. */
+export interface LinkCounts {
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+}
 
 /** Entries of the maps whose size depends on how many sessions are to be repeated. */
 export function offloadEntries(sessions: number): Record<string, number> {
@@ -54,6 +63,7 @@ export class OffloadMaps {
   flows: Mapping;
   readonly #ways: readonly BpfMap[];
   readonly #misses: BpfMap;
+  readonly #linkCounts: BpfMap;
 
   constructor(object: BpfObject, sessions: number, takenOver: boolean) {
     this.sessions = sessions;
@@ -62,6 +72,7 @@ export class OffloadMaps {
     [this.index, this.flows] = mapMemory(object, sessions);
     this.#ways = ["ku_ways", "ku_ways_tc"].map((name) => object.map(name, 4, 4));
     this.#misses = object.map("ku_flow_misses", 4, 8);
+    this.#linkCounts = object.map("ku_link_counts", 4, LINK_COUNT_BYTES);
   }
 
   /** Goes over to the memory of another object, which shares all but that. Returns what has been used so far, to be unmapped. */
@@ -92,6 +103,20 @@ export class OffloadMaps {
       MissReason,
       number
     >;
+  }
+
+  /** What has been repeated of the packets of one interface, all CPUs. */
+  linkCounts(slot: number): LinkCounts {
+    const values = this.#linkCounts.lookupAll(word(slot));
+    const sums = [0, 0, 0, 0];
+    values.forEach((value, i) => sums[i % 4] += Number(value));
+    const [rxPackets, rxBytes, txPackets, txBytes] = sums;
+    return { rxPackets, rxBytes, txPackets, txBytes };
+  }
+
+  /** Another interface has the slot from now on. */
+  clearLinkCounts(slot: number): void {
+    this.#linkCounts.clearAll(word(slot));
   }
 
   /** Bytes of the shared memory. */

@@ -18,17 +18,16 @@ import { ARPHRD_ETHER, hardwareType, type InterfaceName, listInterfaces } from "
 import { closeBpfFd } from "../../ffi/libbpf.ts";
 import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
-import { BpfObject } from "./bpf_object.ts";
+import type { BpfObject } from "./bpf_object.ts";
 import { LEAST_OFFLOAD_SESSIONS, offloadEntries, OffloadMaps } from "./offload_maps.ts";
 import { findFormerMaps, type FormerMaps } from "./former_maps.ts";
+import { loadPrograms } from "./steering_object.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
 import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
 import { attachXdp, detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
 
 /** Queues of an interface that can have sockets: to receive (QUEUES_PER_SLOT of them at most), and to transmit. */
 export { queuesOf };
-
-const OBJECT_URL = new URL("../../dist/build/steering.bpf.o", import.meta.url);
 
 // ffi/bpf/maps.h
 /** RX queues of one interface that can have sockets. */
@@ -349,18 +348,6 @@ export class Steering {
     const value = Uint32Array.of(this.#pair?.ku0.index ?? 0, this.#hasNodePorts ? CONF_NODE_PORTS : 0);
     this.#conf.update(FIRST, new Uint8Array(value.buffer));
   }
-}
-
-/** Throws SystemError; or an Error, when the executable has been built without them. */
-function loadPrograms(offloadSessions: number, maps?: ReadonlyMap<string, number>): BpfObject {
-  let image: Uint8Array<ArrayBuffer>;
-  try {
-    image = Deno.readFileSync(OBJECT_URL);
-  } catch (cause) {
-    const remedy = "dist/build/steering.bpf.o, run `deno task compile`";
-    throw new Error(`Cannot read the steering programs : ${remedy}`, { cause });
-  }
-  return BpfObject.load("ku_steering", image, offloadEntries(offloadSessions), maps);
 }
 
 function flagsOf(link: SteeredLink, mode: Attachment["mode"]): number {

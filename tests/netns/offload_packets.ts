@@ -8,6 +8,7 @@ import { FlowCounters } from "../../mod/datapath/offload.ts";
 import { IF_XDP_OUT } from "../../mod/table/interface.ts";
 import { OffloadTable } from "../../mod/table/offload.ts";
 import { type OffloadMemory } from "../../mod/table/offload_memory.ts";
+import * as layout from "../../mod/table/offload_layout.ts";
 import { SESSION_OFFLOAD } from "../../mod/table/session.ts";
 import { nowSeconds } from "../../mod/worker/clock.ts";
 import {
@@ -69,7 +70,12 @@ export class RepeatingNode {
   offload!: OffloadTable;
   told!: ToldCounters;
 
-  constructor(readonly family: Family, memory: OffloadMemory, first: number, xdpSlots: readonly number[]) {
+  constructor(
+    readonly family: Family,
+    memory: OffloadMemory,
+    readonly first: number,
+    xdpSlots: readonly number[],
+  ) {
     const spec = nodeSpec(family);
     spec.buckets = 256;
     for (const row of spec.interfaces) {
@@ -116,7 +122,19 @@ export class RepeatingNode {
   }
 
   /** Whether the kernel has the flow's session now. */
-  isRepeated({ protocol, client }: Flow): boolean {
+  isRepeated(flow: Flow): boolean {
+    return this.#numberOf(flow) > 0;
+  }
+
+  /** Words of the memory that say by which slot a repeated flow's client's and pod's packets leave. */
+  waySlots(flow: Flow): [original: number, reply: number] {
+    const at = (this.first + this.#numberOf(flow) - 1) * layout.FLOW_WORDS + layout.FLOW_WAYS +
+      layout.WAY_SLOT;
+    return [at, at + layout.WAY_WORDS];
+  }
+
+  /** SESSION_OFFLOAD; 0: it has no session. */
+  #numberOf({ protocol, client }: Flow): number {
     const { world } = this;
     const table = this.family.ip === 4 ? world.sessions4 : world.sessions6;
     table.key.set([
@@ -125,7 +143,7 @@ export class RepeatingNode {
       client.srcPort << 16 | client.dstPort,
     ]);
     const entry = table.findOriginal(protocol, world.processor.now);
-    return entry >= 0 && table.words[entry + SESSION_OFFLOAD] > 0;
+    return entry >= 0 ? table.words[entry + SESSION_OFFLOAD] : 0;
   }
 
   /** What the datapath makes of the frame; null unless it is sent on. */

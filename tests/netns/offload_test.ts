@@ -6,7 +6,7 @@
  *     (and fd00:…)
  */
 
-import { assert, assertEquals, assertGreater, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertNotEquals } from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
 import { Ground } from "./harness/ground.ts";
 import { Daemon, MODES } from "./harness/daemon.ts";
@@ -109,6 +109,7 @@ async function known(daemon: Daemon, ground: Ground, agents: Agents, target: Tar
 async function counted(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
   for (const target of TARGETS) {
     const before = await countersOf(daemon, target);
+    const linkBefore = await passed(daemon, ground.client.nodeInterface);
     const flow = await flowTo(ground, agents, target[0]);
     const pods = new Set<string>();
     for (let n = 0; n < 50; n++) pods.add((await askOn(flow, target, `datagram ${n}`)).pod);
@@ -118,6 +119,9 @@ async function counted(daemon: Daemon, ground: Ground, agents: Agents): Promise<
     assertEquals(after.packets - before.packets, 50);
     assertEquals(after.replyPackets - before.replyPackets, 50);
     assertEquals(after.podPackets - before.podPackets, 50);
+    const link = await passed(daemon, ground.client.nodeInterface);
+    assertEquals([link.rx - linkBefore.rx, link.tx - linkBefore.tx], [50, 50], "nothing else came or went");
+    assertGreater(link.kernelRx - linkBefore.kernelRx, 45);
     const session = (await daemon.sessions()).find(({ client }) => client.endsWith(`:${flow.port}`))!;
     assertGreater(session.kernel!.packets, 45, "all but the first few");
     await flow.close();
@@ -169,6 +173,9 @@ async function offAndOn(daemon: Daemon, ground: Ground, agents: Agents): Promise
     const next = await repeated(daemon, ground, agents, target);
     for (const each of [connection, next]) await each.close();
   }
+  await countedThrough(daemon, ground, agents, async () => {
+    for (const word of ["off", "on", "off", "on", "off", "on"]) await daemon.ku(`conf offload ${word}`);
+  });
 }
 
 async function limited(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
@@ -193,41 +200,71 @@ async function limited(daemon: Daemon, ground: Ground, agents: Agents): Promise<
   await daemon.ku("conf offload-sessions 262144");
 }
 
-/** What the session tables can hold is what the kernel has memory for: three times other maps and programs, under questions and answers. */
+/** What the session tables can hold is what the kernel has memory for: three times other maps and programs. */
 async function grown(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
   const connection = await repeated(daemon, ground, agents, TARGETS[1]);
-  const flow = await flowTo(ground, agents, VIP); // the only one of its VIP
-  const { pod } = await askOn(flow, TARGETS[0]);
-  const before = await countersOf(daemon, TARGETS[0]);
-  const { hits } = await daemon.offload();
-  let asked = 0, done = false;
-  const asking = (async () => {
-    while (!done) assertEquals((await askOn(flow, TARGETS[0], `datagram ${asked++}`)).pod, pod);
-  })();
   const changes = [["buckets 4096", 32_768], ["buckets 65536", 262_144], [
     "offload-sessions 300000",
     300_000,
   ]];
-  for (const [change, capacity] of changes) {
-    await daemon.ku(`conf ${change}`);
-    assertEquals((await daemon.offload()).capacity, capacity);
-    for (let n = 0; n < 2; n++) await echoes(connection, "the worker looks at it anew");
-    assertEquals(await runsIn(daemon, connection.port), "kernel");
-  }
+  await countedThrough(daemon, ground, agents, async () => {
+    for (const [change, capacity] of changes) {
+      await daemon.ku(`conf ${change}`);
+      assertEquals((await daemon.offload()).capacity, capacity);
+      for (let n = 0; n < 2; n++) await echoes(connection, "the worker looks at it anew");
+      assertEquals(await runsIn(daemon, connection.port), "kernel");
+    }
+  });
+  await connection.close();
+}
+
+/** Questions and answers of a flow, the only one of its VIP, while `change` runs and some after it: none is lost, and all are counted once. */
+async function countedThrough(
+  daemon: Daemon,
+  ground: Ground,
+  agents: Agents,
+  change: () => Promise<void>,
+): Promise<void> {
+  const target = TARGETS[0];
+  const flow = await flowTo(ground, agents, target[0]);
+  const { pod } = await askOn(flow, target);
+  const before = await countersOf(daemon, target);
+  const links = await Promise.all([ground.client.nodeInterface, pod].map((name) => passed(daemon, name)));
+  const { hits } = await daemon.offload();
+  let asked = 0, done = false;
+  const asking = (async () => {
+    while (!done) assertEquals((await askOn(flow, target, `datagram ${asked++}`)).pod, pod);
+  })();
+  await change();
   const sofar = asked;
   await until("some more answers", () => asked >= sofar + 20);
   done = true;
   await asking;
   assertEquals(await runsIn(daemon, flow.port), "kernel");
-  const after = await countersOf(daemon, TARGETS[0]);
-  assertEquals(after, {
+  assertEquals(await countersOf(daemon, target), {
     packets: before.packets + asked,
     replyPackets: before.replyPackets + asked,
     podPackets: before.podPackets + asked,
   });
   assertGreater((await daemon.offload()).hits, hits + 20);
-  await connection.close();
+  // The client's interface has other connections' packets too; the other way round they are another family's.
+  const [ofClient, ofPod] = await Promise.all(
+    [ground.client.nodeInterface, pod].map((name) => passed(daemon, name)),
+  );
+  assertGreaterOrEqual(ofClient.rx - links[0].rx, asked);
+  assertGreaterOrEqual(ofPod.tx - links[1].tx, asked);
   await flow.close();
+}
+
+/** Packets that came in by the interface and left by it, the kernel's share with the rings'. */
+async function passed(daemon: Daemon, name: string): Promise<{ rx: number; tx: number; kernelRx: number }> {
+  const link = (await daemon.interfaces()).find((each) => each.name === name)!;
+  const { kernel } = link;
+  return {
+    rx: link.rxPackets + kernel.rxPackets,
+    tx: link.txPackets + kernel.txPackets,
+    kernelRx: kernel.rxPackets,
+  };
 }
 
 async function podRemoved(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {

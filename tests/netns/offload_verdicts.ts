@@ -160,7 +160,7 @@ function check(
     }
   }
   assert(plain > ROUNDS / 5, `${plain} plain packets`);
-  repeats += 6; // two packets of three segments
+  repeats += 9; // three packets of three segments
   bytes += checkMassEnd(steering, node, links, memory);
   world.processor.withdrawOffload();
   assertEquals(offload.used, 0);
@@ -185,6 +185,14 @@ function checkMassEnd(
   assert(!repeats(0), "above the MTU");
   assert(repeats(1000), "to be cut into pieces below it");
   assert(!repeats(1473), "to be cut into pieces above it");
+  const ways = node.waySlots(flow);
+  const [slot, other] = ways.map((at) => memory.flows[at]);
+  memory.flows[ways[0]] = 0;
+  assert(!repeats(1000), "the worker has this direction");
+  memory.flows[ways[0]] = slot;
+  memory.flows[ways[1]] = 0;
+  assert(repeats(1000), "and here the other one");
+  memory.flows[ways[1]] = other;
   setOffloadEpoch(memory, 8);
   assert(!repeats(1000), "one store ends all");
   setOffloadEpoch(memory, 0);
@@ -197,7 +205,7 @@ function checkMassEnd(
   assert(!repeats(1000), "and not revived");
   for (let each = 0; each < offload.capacity; each++) offload.setLastSeen(each, now);
   assert(repeats(1000));
-  return 2 * (3000 + 3 * (node.family.ip === 4 ? 28 : 48));
+  return 3 * (3000 + 3 * (node.family.ip === 4 ? 28 : 48));
 }
 
 /** Packets and bytes of both directions, of all services or of all pods. */

@@ -65,6 +65,13 @@ export interface ShowOffload {
   misses: Record<string, number>;
 }
 
+export interface ShowInterface {
+  name: string;
+  rxPackets: number;
+  txPackets: number;
+  kernel: { rxPackets: number; txPackets: number };
+}
+
 export interface ShowSummary {
   vips: number;
   pods: number;
@@ -189,6 +196,10 @@ export class Daemon implements AsyncDisposable {
 
   offload(): Promise<ShowOffload> {
     return this.#json("offload");
+  }
+
+  interfaces(): Promise<ShowInterface[]> {
+    return this.#json("interface");
   }
 
   nodeCounters(): Promise<ShowNodeCounter[]> {

@@ -116,10 +116,10 @@ Deno.test("ku show interface", () => {
   assertEquals(
     formatInterfaces(INTERFACES),
     golden(`
-Name   State  Mode           Nat                MTU  Queues  Workers  Rx packets  Tx packets  Punts  Drops  Why
-eth0   up     native (auto)  -                 1500       4  0,1,0,1        1000         900      3      1  driver virtio_net has native XDP
-veth1  up     tc (tc)        nat4 in, nat6 in  1500       1  0              1000         900      3      1  as configured
-gone0  down   - (auto)       -                    -       0  -              1000         900      3      1  no such interface
+Name   State  Mode           Nat                MTU  Queues  Workers  Rx packets  Tx packets  Kernel rx  Kernel tx  Punts  Drops  Why
+eth0   up     native (auto)  -                 1500       4  0,1,0,1        1000         900      70000      69000      3      1  driver virtio_net has native XDP
+veth1  up     tc (tc)        nat4 in, nat6 in  1500       1  0              1000         900      70000      69000      3      1  as configured
+gone0  down   - (auto)       -                    -       0  -              1000         900      70000      69000      3      1  no such interface
 `),
   );
 });

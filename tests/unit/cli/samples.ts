@@ -151,6 +151,7 @@ const link: ShowInterface = {
   queueWorkers: [0, 1, 0, 1],
   rxQueues: 4,
   txQueues: 4,
+  kernel: { rxPackets: 70_000, rxBytes: 4_200_000, txPackets: 69_000, txBytes: 4_140_000 },
   rxPackets: 1000,
   rxBytes: 64_000,
   txPackets: 900,

@@ -116,7 +116,9 @@ Deno.test("OffloadTable goes over to other memory, with nothing uncounted and no
   setOffloadEpoch(larger, 2);
   const flows = entries.map((entry) => offload.begin(table, entry));
   assertEquals(flows, [0, 1, 2, 3]);
-  entries.forEach((entry, i) => assertEquals(find(larger, table, entry, SESSION_ORIGINAL), 2 * (4 + flows[i])));
+  entries.forEach((entry, i) =>
+    assertEquals(find(larger, table, entry, SESSION_ORIGINAL), 2 * (4 + flows[i]))
+  );
   offload.now += 10;
   offload.reclaim();
   assertEquals([sum.packets, offload.begun], [3, 6]);
