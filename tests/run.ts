@@ -15,19 +15,49 @@ import { readTotals, type Totals } from "./run/junit.ts";
 
 const REPORT_FOLDER = `${ROOT}/dist/report`;
 const OK_TESTS = ["tests/tidy_test.ts", "tests/unit/", "tests/fuzz/"];
-const NETNS_TESTS = ["tests/netns/"];
-/** What the kernel's repeating of sessions must not change. */
+const NETNS_FOLDER = "tests/netns";
+/** They measure how long something takes, or compare rates: nothing else may run beside them. */
+const ALONE = ["bench", "bystander", "commands", "ground", "random"];
+/** The longest of the others, so that none of them is begun last. */
+const LONGEST = [
+  "workers",
+  "offload",
+  "offload_kill",
+  "queues",
+  "mode_switch",
+  "lifecycle",
+  "steering",
+  "pmtu",
+];
+/** Tests of nat44 and nat66, all of which the kernel's repeating of sessions must not change; they run once more without it. */
 const OFFLOAD_TESTS = [
+  "workers",
+  "queues",
+  "mode_switch",
+  "lifecycle",
+  "pmtu",
   "dnat_tcp",
   "dnat_udp",
-  "nat66",
-  "sessions",
-  "pod_life",
+  "fragment",
   "hairpin",
+  "host_pod",
+  "host",
+  "icmp",
+  "import",
+  "many_interfaces",
+  "nat66",
+  "no_pod",
+  "node_port",
+  "pod_life",
+  "prefix",
   "protocols",
+  "routing",
+  "session_filter",
+  "sessions",
   "source",
-]
-  .map((name) => `tests/netns/${name}_test.ts`);
+];
+/** Files tested at the same time: most of their time they wait for something. */
+const JOBS = 3;
 const NETNS_REQUIREMENTS = "tests/netns/harness/requirements.ts";
 /** A run that hangs has failed; far above what the tests take. */
 const TIME_LIMIT_MS = 30 * 60_000;
@@ -35,7 +65,13 @@ const TIME_LIMIT_MS = 30 * 60_000;
 const total: Totals = { passed: 0, failed: 0 };
 const parts: Record<string, () => Promise<void>> = { build: runBuild, ok: runOk, netns: runNetns };
 
-let running: Deno.ChildProcess | undefined;
+const running = new Set<Deno.ChildProcess>();
+interface RunOptions {
+  env?: Record<string, string>;
+  /** Others run at the same time. */
+  together?: boolean;
+}
+
 let interrupted = false;
 let buildFailed = false;
 
@@ -73,11 +109,35 @@ async function runNetns(): Promise<void> {
     console.error("end-to-end tests cannot run: dist/ku was not built, see above");
     count("netns", { passed: 0, failed: 1 });
   } else if (await runDeno("netns", ["run", "-A", ...LOCK_FLAGS, NETNS_REQUIREMENTS])) {
-    await runTests("netns", NETNS_TESTS);
-    await runTests("netns without offload", OFFLOAD_TESTS, { KU_TEST_OFFLOAD: "off" });
+    const others = netnsTests().filter((name) => !ALONE.includes(name) && !LONGEST.includes(name));
+    await runFiles("netns", [...LONGEST, ...others], JOBS);
+    await runFiles("netns without offload", OFFLOAD_TESTS, JOBS, { KU_TEST_OFFLOAD: "off" });
+    await runFiles("netns", ALONE, 1);
   } else {
     count("netns", { passed: 0, failed: 1 });
   }
+}
+
+/** The tests' names: files of the folder without their "_test.ts". */
+function netnsTests(): string[] {
+  const files = [...Deno.readDirSync(`${ROOT}/${NETNS_FOLDER}`)].map(({ name }) => name);
+  return files.filter((name) => name.endsWith("_test.ts")).map((name) => name.replace("_test.ts", "")).sort();
+}
+
+/** Tests of the folder, each by a process of its own, at most `jobs` at a time. */
+async function runFiles(
+  name: string,
+  tests: readonly string[],
+  jobs: number,
+  env: Record<string, string> = {},
+): Promise<void> {
+  const waiting = [...tests];
+  const work = async () => {
+    for (let test = waiting.shift(); test !== undefined; test = waiting.shift()) {
+      await runTests(`${name}: ${test}`, [`${NETNS_FOLDER}/${test}_test.ts`], { env, together: jobs > 1 });
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
 }
 
 /** One command of Deno's that says yes or no. */
@@ -87,8 +147,9 @@ async function runCheck(name: string, args: string[]): Promise<void> {
 }
 
 /** `deno test`, counted from its JUnit report. */
-async function runTests(name: string, paths: string[], env: Record<string, string> = {}): Promise<void> {
-  const report = `${REPORT_FOLDER}/${name.replaceAll(" ", "_")}.xml`;
+async function runTests(name: string, paths: string[], options: RunOptions = {}): Promise<void> {
+  if (interrupted) return;
+  const report = `${REPORT_FOLDER}/${name.replaceAll(/\W+/g, "_")}.xml`;
   Deno.mkdirSync(REPORT_FOLDER, { recursive: true });
   Deno.writeTextFileSync(report, "");
   // Types are a step of their own; one error of theirs should not keep all tests from running.
@@ -99,26 +160,45 @@ async function runTests(name: string, paths: string[], env: Record<string, strin
     ...LOCK_FLAGS,
     `--junit-path=${report}`,
     ...paths,
-  ], env);
+  ], options);
   const totals = readTotals(Deno.readTextFileSync(report));
   // A module that does not load, a leak outside of tests, no test at all: none of them is in the report.
   if (totals.failed === 0 && (!success || totals.passed === 0)) totals.failed = 1;
   count(name, totals);
 }
 
-/** Whether it ended with exit code 0. Its output goes where ours goes. */
-async function runDeno(name: string, args: string[], env: Record<string, string> = {}): Promise<boolean> {
+/** Whether it ended with exit code 0. Its output goes where ours goes, at its end if others run beside it. */
+async function runDeno(
+  name: string,
+  args: string[],
+  { env = {}, together = false }: RunOptions = {},
+): Promise<boolean> {
   if (interrupted) return false;
-  heading(`${name}: deno ${args.filter((arg) => !arg.startsWith("--")).join(" ")}`);
-  const child = new Deno.Command(Deno.execPath(), { args, env, cwd: ROOT, stdin: "null" }).spawn();
-  running = child;
+  const title = `${name}: deno ${args.filter((arg) => !arg.startsWith("--")).join(" ")}`;
+  if (!together) heading(title);
+  const output = together ? "piped" : "inherit";
+  const began = performance.now();
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    env,
+    cwd: ROOT,
+    stdin: "null",
+    stdout: output,
+    stderr: output,
+  }).spawn();
+  running.add(child);
   const limit = setTimeout(() => {
     console.error(`${name}: still running after ${TIME_LIMIT_MS / 60_000} minutes, stopped`);
     stop(child);
   }, TIME_LIMIT_MS);
+  const said = together ? await child.output() : null;
   const { success } = await child.status;
   clearTimeout(limit);
-  running = undefined;
+  running.delete(child);
+  if (said !== null) {
+    heading(`${title} (${Math.round((performance.now() - began) / 1000)} s)`);
+    for (const bytes of [said.stdout, said.stderr]) console.log(new TextDecoder().decode(bytes).trimEnd());
+  }
   return success;
 }
 
@@ -144,7 +224,7 @@ async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
       interrupted = true;
-      if (running !== undefined) stop(running);
+      for (const child of running) stop(child);
     });
   }
   for (const name of names) {
