@@ -19,16 +19,25 @@ const NETNS_FOLDER = "tests/netns";
 /** They measure how long something takes, or compare rates: nothing else may run beside them. */
 const ALONE = ["bench", "bystander", "commands", "declare", "ground", "lifecycle", "random"];
 /** The longest of the others, so that none of them is begun last. */
-const LONGEST = ["workers", "queues", "mode_switch", "offload", "offload_kill", "steering", "pmtu"];
+const LONGEST = [
+  "fragment",
+  "workers",
+  "queues",
+  "mode_switch",
+  "offload",
+  "offload_kill",
+  "steering",
+  "pmtu",
+];
 /** Tests of nat44 and nat66, all of which the kernel's repeating of sessions must not change; they run once more without it. */
 const OFFLOAD_TESTS = [
+  "fragment",
   "workers",
   "queues",
   "mode_switch",
   "pmtu",
   "dnat_tcp",
   "dnat_udp",
-  "fragment",
   "hairpin",
   "host_pod",
   "host",

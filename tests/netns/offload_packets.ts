@@ -151,6 +151,18 @@ export class RepeatingNode {
     return this.world.run(frame, slot) === VERDICT_TX ? this.world.result() : null;
   }
 
+  /** The same as if no link had a limit. */
+  runUncut(frame: Uint8Array, slot: number): Uint8Array | null {
+    const { routes } = this.world.spec;
+    const limits = routes.map(({ mtu }) => mtu);
+    routes.forEach((route) => route.mtu = 9000);
+    this.world.publish();
+    const result = this.run(frame, slot);
+    routes.forEach((route, i) => route.mtu = limits[i]);
+    this.world.publish();
+    return result;
+  }
+
   send(side: Side, segment: Segment): Uint8Array | null {
     return this.run(buildFrame({ src: side.src, dst: side.dst }, segment), side.slot);
   }

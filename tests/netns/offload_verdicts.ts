@@ -160,7 +160,7 @@ function check(
     }
   }
   assert(plain > ROUNDS / 5, `${plain} plain packets`);
-  repeats += 9; // three packets of three segments
+  repeats += 12; // four packets of three segments
   bytes += checkMassEnd(steering, node, links, memory);
   world.processor.withdrawOffload();
   assertEquals(offload.used, 0);
@@ -185,6 +185,8 @@ function checkMassEnd(
   assert(!repeats(0), "above the MTU");
   assert(repeats(1000), "to be cut into pieces below it");
   assert(!repeats(1473), "to be cut into pieces above it");
+  const whole = runTc(steering.programFd("ku_tc"), frame, link.index, 1, 1000);
+  assertEquals(whole.out, node.runUncut(frame, client.slot), "uncut, it is rewritten like any packet");
   const ways = node.waySlots(flow);
   const [slot, other] = ways.map((at) => memory.flows[at]);
   memory.flows[ways[0]] = 0;
@@ -205,7 +207,7 @@ function checkMassEnd(
   assert(!repeats(1000), "and not revived");
   for (let each = 0; each < offload.capacity; each++) offload.setLastSeen(each, now);
   assert(repeats(1000));
-  return 3 * (3000 + 3 * (node.family.ip === 4 ? 28 : 48));
+  return 4 * (3000 + 3 * (node.family.ip === 4 ? 28 : 48));
 }
 
 /** Packets and bytes of both directions, of all services or of all pods. */
