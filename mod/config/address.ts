@@ -29,7 +29,7 @@ export const MAPPED_BYTES = 12;
 /** Bits that a mapped IPv4 prefix is longer in the 16-byte form. */
 export const MAPPED_BITS = 96;
 
-const IPV4_OCTET = /^(?:0|[1-9]\d{0,2})$/;
+const [DOT, DIGIT_0, DIGIT_9] = [0x2e, 0x30, 0x39];
 const IPV6_GROUP = /^[0-9a-f]{1,4}$/i;
 const PREFIX_LENGTH = /^(?:0|[1-9]\d{0,2})$/;
 
@@ -126,12 +126,23 @@ function mapped(octets: ArrayLike<number>): Uint8Array {
   return bytes;
 }
 
-/** The four octets of dotted decimal text, or null. */
+/** The four octets of dotted decimal text, or null. Sign by sign: a configuration has a hundred thousand of them. */
 function parseOctets(text: string): number[] | null {
-  const parts = text.split(".");
-  if (parts.length !== 4) return null;
-  const octets = parts.map((part) => IPV4_OCTET.test(part) ? Number(part) : 256);
-  return octets.every((octet) => octet < 256) ? octets : null;
+  const octets: number[] = [];
+  let octet = -1; // no digit yet
+  for (let i = 0; i <= text.length; i++) {
+    const sign = i < text.length ? text.charCodeAt(i) : DOT;
+    if (sign === DOT) {
+      if (octet < 0) return null;
+      octets.push(octet);
+      octet = -1;
+    } else {
+      if (sign < DIGIT_0 || sign > DIGIT_9 || octet === 0) return null; // 0 has no digit after it
+      octet = (octet < 0 ? 0 : 10 * octet) + sign - DIGIT_0;
+      if (octet > 255) return null;
+    }
+  }
+  return octets.length === 4 ? octets : null;
 }
 
 /** The 16 bytes of IPv6 text, or null. `::` stands for one group or more (RFC 4291 §2.2). */

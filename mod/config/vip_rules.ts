@@ -15,9 +15,11 @@ import {
   type VipParams,
   type VipSelector,
   type VipSpec,
+  type VipState,
   type VipType,
 } from "./model.ts";
 import {
+  checkAddress,
   checkNewLen,
   checkPort,
   checkPrefix,
@@ -25,6 +27,7 @@ import {
   checkSourcePrefix,
   checkTimeout,
   checkType,
+  podFamily,
 } from "./rules.ts";
 
 /** The canonical key of a VIP that is to be added or deleted. */
@@ -127,4 +130,33 @@ export function shareProtocol(a: VipKey, b: VipKey): boolean {
   const ours = protocolNumbers(a);
   const theirs = protocolNumbers(b);
   return ours.length === 0 || theirs.length === 0 || ours.some((number) => theirs.includes(number));
+}
+
+/** The addresses of a pod command: canonical, of the VIP's pod family, each once. */
+export function checkPodAddresses(vip: VipState, texts: readonly string[]): string[] {
+  if (texts.length === 0) throw new ConfigError("pod", vipKeyText(vip), "give at least one pod address");
+  const addresses = new Set<string>();
+  for (const text of texts) {
+    const { text: address, family } = checkAddress("pod", text);
+    const wanted = podFamily(vip.type);
+    if (family !== wanted) {
+      throw new ConfigError(
+        "pod",
+        text,
+        `give an IPv${wanted} address: VIP ${vipKeyText(vip)} is ${vip.type}`,
+      );
+    }
+    if (addresses.has(address)) throw new ConfigError("pod", text, "is given twice: name each pod once");
+    addresses.add(address);
+  }
+  return [...addresses];
+}
+
+/** Nothing at `address` can be taken away. */
+export function noPod(vip: VipState, address: string): ConfigError {
+  return new ConfigError(
+    "pod",
+    address,
+    `is no pod of VIP ${vipKeyText(vip)}: "ku show vip verbose" lists them`,
+  );
 }

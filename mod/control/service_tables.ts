@@ -104,9 +104,10 @@ export class ServiceTables {
       this.#retire(key, record, retired);
       matchChanged = true;
     }
-    for (const [key, vip] of vips) {
+    const changed = [...vips].filter(([key, vip]) => this.records.get(key)?.revision !== vip.revision);
+    this.#arena.reserve(changed.reduce((sum, [, vip]) => sum + vip.newLen, 0));
+    for (const [key, vip] of changed) {
       let record = this.records.get(key);
-      if (record?.revision === vip.revision) continue;
       if (record === undefined) {
         record = this.#create(vip);
         this.records.set(key, record);
@@ -304,16 +305,12 @@ export class ServiceTables {
     record.slotsAt = this.#arena.take(record.slotsLength);
     const slots = this.#arena.piece(record.slotsAt, record.slotsLength);
     const pods = [...record.pods.values()].filter((pod) => !pod.removed);
-    fillMaglev(slots, pods.map((pod) => ({ id: pod.id, address: pod.bytes, weight: pod.weight })));
-    const byId = new Map<number, PodRecord>();
-    for (const pod of record.pods.values()) {
-      pod.slots = 0;
-      byId.set(pod.id, pod);
-    }
-    for (let i = 0; i < slots.length; i++) {
-      const pod = byId.get(slots[i]);
-      if (pod !== undefined) pod.slots++;
-    }
+    const shares = fillMaglev(
+      slots,
+      pods.map((pod) => ({ id: pod.id, address: pod.bytes, weight: pod.weight })),
+    );
+    for (const pod of record.pods.values()) pod.slots = 0;
+    pods.forEach((pod, i) => pod.slots = shares[i]);
   }
 }
 

@@ -7,6 +7,8 @@
  * @module
  */
 
+import { allocateShared } from "../../ffi/memory.ts";
+
 const INITIAL_WORDS = 1 << 16;
 
 export class SlotArena {
@@ -20,13 +22,18 @@ export class SlotArena {
     return this.#slots.buffer as SharedArrayBuffer;
   }
 
+  /** Makes room for `words` more at once: growing piece by piece would copy, and touch for the first time, twice as much. */
+  reserve(words: number): void {
+    if (this.#end + words > this.#slots.length) this.#grow(this.#end + words);
+  }
+
   /** Offset of `length` (a power of two) words that nobody reads. */
   take(length: number): number {
     const again = this.#free.get(length)?.pop();
     if (again !== undefined) return again;
     const at = this.#end;
     this.#end += length;
-    if (this.#end > this.#slots.length) this.#grow();
+    if (this.#end > this.#slots.length) this.#grow(this.#end);
     return at;
   }
 
@@ -42,10 +49,10 @@ export class SlotArena {
     return this.#slots.subarray(at, at + length);
   }
 
-  #grow(): void {
+  #grow(end: number): void {
     let words = this.#slots.length;
-    while (words < this.#end) words *= 2;
-    const larger = new Uint32Array(new SharedArrayBuffer(words * 4));
+    while (words < end) words *= 2;
+    const larger = new Uint32Array(allocateShared(words * 4));
     larger.set(this.#slots);
     this.#slots = larger;
   }

@@ -7,7 +7,13 @@
 
 import { mappedLength, parseAddress, parsePrefix } from "../config/address.ts";
 import { PROTOCOL_NUMBERS, protocolNumbers, type VipSpec } from "../config/model.ts";
-import { nodePortAddress, PLEN_HOST, PLEN_NODE_PORT, type SteeringKey } from "../xdp/steering_keys.ts";
+import {
+  keyText,
+  nodePortAddress,
+  PLEN_HOST,
+  PLEN_NODE_PORT,
+  type SteeringKey,
+} from "../xdp/steering_keys.ts";
 
 /** The keys of ku_match that a VIP needs. */
 export function vipKeys(vip: VipSpec): SteeringKey[] {
@@ -59,7 +65,7 @@ export class PendingKeys {
   }
 
   #count(key: SteeringKey, by: number): void {
-    const text = `${key.address.join()} ${key.prefixLength} ${key.protocol} ${key.port}`;
+    const text = keyText(key);
     const entry = this.#net.get(text);
     if (entry === undefined) this.#net.set(text, { key, count: by });
     else entry.count += by;

@@ -56,8 +56,8 @@ function comparePods(a: MaglevPod, b: MaglevPod): number {
   return (a.port ?? 0) - (b.port ?? 0) || a.weight - b.weight;
 }
 
-/** Fills `slots` (its length a power of two) with pod ids. */
-export function fillMaglev(slots: Uint32Array, pods: readonly MaglevPod[]): void {
+/** Fills `slots` (its length a power of two) with pod ids. Returns how many slots each pod of `pods` has. */
+export function fillMaglev(slots: Uint32Array, pods: readonly MaglevPod[]): number[] {
   const length = slots.length;
   if (length < MAGLEV_MIN_SLOTS || length > MAGLEV_MAX_SLOTS || (length & (length - 1)) !== 0) {
     throw new RangeError(`Maglev table length must be a power of two: ${length}`);
@@ -65,9 +65,10 @@ export function fillMaglev(slots: Uint32Array, pods: readonly MaglevPod[]): void
   const active = pods.filter((pod) => pod.weight > 0).sort(comparePods);
   if (active.length === 0) {
     slots.fill(MAGLEV_EMPTY);
-    return;
+    return pods.map(() => 0);
   }
   const quota = quotas(active, length);
+  const shares = new Map(active.map((pod, i) => [pod, quota[i]])); // `claim` uses the quotas up
   const next = new Int32Array(active.length);
   const skip = new Int32Array(active.length);
   const ids = new Int32Array(active.length);
@@ -77,13 +78,18 @@ export function fillMaglev(slots: Uint32Array, pods: readonly MaglevPod[]): void
     ids[i] = active[i].id;
   }
   claim(slots, quota, next, skip, ids);
+  return pods.map((pod) => shares.get(pod) ?? 0);
 }
 
 /** Slots of each pod: proportional to weight, adding up to `length`; what rounding leaves goes to the largest remainders. */
 function quotas(pods: readonly MaglevPod[], length: number): Int32Array {
   const total = pods.reduce((sum, pod) => sum + pod.weight, 0);
-  const quota = Int32Array.from(pods, ({ weight }) => Math.floor(length * weight / total));
-  let left = length - quota.reduce((a, b) => a + b);
+  const quota = new Int32Array(pods.length);
+  let left = length;
+  for (let i = 0; i < pods.length; i++) {
+    quota[i] = Math.floor(length * pods[i].weight / total);
+    left -= quota[i];
+  }
   if (left === 0) return quota;
   const ranked = pods.map((pod, index) => ({
     index,
@@ -110,9 +116,11 @@ function claim(
 ): void {
   const owners = new Int32Array(slots.buffer, slots.byteOffset, slots.length);
   const mask = owners.length - 1;
-  const active = Int32Array.from(quota.keys()).filter((pod) => quota[pod] > 0);
+  const active = new Int32Array(quota.length);
+  let count = 0;
+  for (let pod = 0; pod < quota.length; pod++) if (quota[pod] > 0) active[count++] = pod;
   owners.fill(0);
-  for (let count = active.length; count > 0;) {
+  while (count > 0) {
     let kept = 0;
     for (let i = 0; i < count; i++) {
       const pod = active[i];

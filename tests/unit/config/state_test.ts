@@ -37,6 +37,7 @@ function snapshot(state: ConfigState): unknown {
     conf: state.conf,
     interfaces: state.interfaces,
     vips: state.vips,
+    order: [...state.vips.keys()],
     revision: state.revision,
   });
 }

@@ -20,7 +20,8 @@ function randomPods(random: Random, count: number): MaglevPod[] {
 
 function fill(length: number, list: MaglevPod[]): Uint32Array {
   const slots = new Uint32Array(length);
-  fillMaglev(slots, list);
+  const shares = fillMaglev(slots, list);
+  assertEquals(shares, counts(slots, list), "what it says of the slots is in them");
   return slots;
 }
 
