@@ -9,7 +9,7 @@ import { kuLines, makeServices } from "../services.ts";
 const BUCKETS = 131072;
 
 /** Records the memory of a daemon with one worker, empty and with `count` services. */
-export async function daemonMemory(count: number, recorder: Recorder): Promise<void> {
+export async function daemonMemory(count: number, recorder: Recorder, limitMs: number): Promise<void> {
   await using ground = await Ground.create({ clients: 1, pods: 1 });
   await using daemon = await Daemon.start(ground, { words: ["--workers", "1"], quiet: true });
   await daemon.ku("interface uplink mode native");
@@ -22,7 +22,7 @@ export async function daemonMemory(count: number, recorder: Recorder): Promise<v
   add("resident", 0, "MB", empty.rss / 1e6);
   add("proportional", 0, "MB", empty.pss / 1e6);
   const result = await daemon.runWith(
-    { stdin: kuLines(makeServices(count)), timeoutMs: 120_000 },
+    { stdin: kuLines(makeServices(count)), timeoutMs: limitMs },
     "exec",
     "--atomic",
     "-",

@@ -8,8 +8,6 @@ import { iptablesPodChange, iptablesRules } from "../rules_iptables.ts";
 import { nftablesPodChange, nftablesRules } from "../rules_nftables.ts";
 import { kuLines, type Service, VIP_PORT } from "../services.ts";
 
-const PATIENCE_MS = 300_000;
-
 export interface Running extends AsyncDisposable {
   apply(services: readonly Service[]): Promise<void>;
   /** Ways of giving the first pod's place in `service` to `pod`, by the name of the figure. */
@@ -18,18 +16,19 @@ export interface Running extends AsyncDisposable {
 
 export interface Subject {
   name: string;
-  start(ground: Ground): Promise<Running>;
+  /** A command of it that takes longer than `limitMs` is ended and is an error. */
+  start(ground: Ground, limitMs: number): Promise<Running>;
 }
 
 const ku: Subject = {
   name: "ku",
-  start: async (ground) => {
+  start: async (ground, limitMs) => {
     const daemon = await Daemon.start(ground, { words: ["--workers", "1"], quiet: true });
     for (const name of ground.nodeInterfaces) await daemon.ku(`interface ${name} mode native`);
     await daemon.ku("set interface nat4 in pod1");
     const connection = await DaemonConnection.connect(daemon.socket);
     const exec = async (text: string) => {
-      const result = await daemon.runWith({ stdin: text, timeoutMs: PATIENCE_MS }, "exec", "--atomic", "-");
+      const result = await daemon.runWith({ stdin: text, timeoutMs: limitMs }, "exec", "--atomic", "-");
       if (result.code !== 0) throw new Error(`ku exec: ${result.stderr}`);
     };
     return {
@@ -63,9 +62,9 @@ function kernel(
 ): Subject {
   return {
     name,
-    start: ({ node }) => {
+    start: ({ node }, limitMs) => {
       const give = async (command: string[], stdin: string) => {
-        await node.runOk(command, { stdin, timeoutMs: PATIENCE_MS });
+        await node.runOk(command, { stdin, timeoutMs: limitMs });
       };
       return Promise.resolve({
         apply: (services) => give(all.command, all.rules(services)),

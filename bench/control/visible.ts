@@ -10,6 +10,7 @@ export async function untilReached(
   ground: Ground,
   vip: string,
   change: () => Promise<void>,
+  limitMs: number,
 ): Promise<number> {
   const command = [program("ping"), "first", vip, String(VIP_PORT)];
   await using client = ground.client.namespace.start("ping first", command);
@@ -20,7 +21,7 @@ export async function untilReached(
   await until(
     "an answer of the new pod",
     () => client.stdout.includes("answered") && (reached = performance.now()),
-    120_000,
+    limitMs,
     1,
   );
   await changed;

@@ -9,7 +9,7 @@ import { interfaceName } from "../../ffi/if.ts";
 import { type Link, neighborUsable } from "../netlink/messages.ts";
 import { type Adjacency, neighborKey } from "../netlink/next_hops.ts";
 import { useNeighbors } from "../netlink/links.ts";
-import type { Mirror } from "../netlink/mirror.ts";
+import type { ChangeKind, Mirror } from "../netlink/mirror.ts";
 import type { RequestSocket } from "../netlink/request.ts";
 import { ownProgramsOn } from "../xdp/steering.ts";
 import type { Unresolved } from "../worker/messages.ts";
@@ -60,7 +60,7 @@ export class Housekeeping {
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
     this.#unfollow = parts.mirror.onChange((kinds) => {
-      this.#do("following the network", () => this.#follow(kinds.has("links")));
+      this.#do("following the network", () => this.#follow(kinds));
     });
     for (const worker of parts.workers) worker.onUnresolved = (what) => this.#resolve(what);
     this.#timers = [
@@ -89,14 +89,17 @@ export class Housekeeping {
     }).catch((error: Error) => log.error(`${what} : ${error.message}`));
   }
 
-  async #follow(linksChanged: boolean): Promise<void> {
+  async #follow(kinds: ReadonlySet<ChangeKind>): Promise<void> {
     const { attachments, publisher, hostRoutes, mirror } = this.#parts;
-    if (linksChanged) {
+    if (kinds.has("links")) {
       this.#checkPair();
       await attachments.follow();
     }
-    publisher.networkChanged();
-    await publisher.publish();
+    // The echo of ten thousand routes that ku has set itself is no reason to make tables, and the next command would wait for it.
+    if (kinds.size > 1 || !kinds.has("own routes")) {
+      publisher.networkChanged();
+      await publisher.publish();
+    }
     hostRoutes.restore(mirror.routes);
   }
 

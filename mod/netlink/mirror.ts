@@ -19,12 +19,12 @@ import { type Message, NetlinkDecodeError, readMessages } from "./codec.ts";
 import { countForeignRules, dumpAddresses, dumpLinks, dumpNeighbors, dumpRoutes } from "./dumps.ts";
 import { type Address, decodeAddress, decodeLink, decodeNeighbor, decodeRoute } from "./messages.ts";
 import { type Link, type Neighbor, neighborUsable, type Route } from "./messages.ts";
-import { neighborKey } from "./next_hops.ts";
+import { KU_ROUTE_PROTOCOL, neighborKey } from "./next_hops.ts";
 import { RequestSocket } from "./request.ts";
 import { type Applied, RouteSet } from "./route_set.ts";
 
-/** What a change was about. "rules": `foreignRuleCount`. */
-export type ChangeKind = "links" | "addresses" | "routes" | "neighbors" | "rules";
+/** What a change was about. "rules": `foreignRuleCount`; "own routes": such as ku itself sets, which lead no packet of ku's. */
+export type ChangeKind = "links" | "addresses" | "routes" | "own routes" | "neighbors" | "rules";
 export type ChangeCallback = (kinds: ReadonlySet<ChangeKind>) => void;
 
 const GROUPS = [
@@ -255,7 +255,9 @@ export class Mirror {
     const applied: Applied = message.type === rt.RTM_NEWROUTE
       ? set.added(route, message.flags)
       : set.removed(route);
-    if (applied === "changed") this.#changed.add("routes");
+    if (applied === "changed") {
+      this.#changed.add(route.protocol === KU_ROUTE_PROTOCOL ? "own routes" : "routes");
+    }
     if (applied === "unsure") this.#stale.add(six ? "routes6" : "routes4");
   }
 
