@@ -32,7 +32,7 @@ export async function compileDatapath(): Promise<void> {
 export async function compileTraffic(): Promise<void> {
   const bpf = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-target", "bpf"];
   bpf.push(`-I/usr/include/${Deno.build.arch}-linux-gnu`);
-  for (const name of ["sender", "sink", "to_socket"]) {
+  for (const name of ["sender", "sink", "to_socket", "dnat"]) {
     await compile(`${ROOT}/bench/bpf/${name}.bpf.c`, bpfObject(name), [...bpf, "-c"], []);
   }
   const native = ["-O2", "-Wall", "-Wextra", "-Werror"];

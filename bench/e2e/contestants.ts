@@ -1,12 +1,13 @@
 /** Who is compared: each takes a field, makes it serve the services, and gives it up. */
 
-import { Daemon, type Mode } from "../../tests/netns/harness/daemon.ts";
+import { Daemon } from "../../tests/netns/harness/daemon.ts";
 import { Process } from "../../tests/netns/harness/process.ts";
 import { until } from "../../tests/netns/harness/wait.ts";
 import { bpfObject, program } from "../compile.ts";
 import { iptablesRules } from "../rules_iptables.ts";
 import { nftablesRules } from "../rules_nftables.ts";
 import { FIRST_POD, FIRST_VIP, kuLines, POD_PORT, type Service, VIP_PORT } from "../services.ts";
+import { Agent } from "../traffic/agent.ts";
 import type { Field } from "./field.ts";
 
 /** Sessions ku has room for: 4 × this; above the flows of every load. */
@@ -26,15 +27,16 @@ export interface Contestant {
 const VIPS = { firstService: FIRST_VIP, port: VIP_PORT, translates: true };
 const PODS = { firstService: FIRST_POD, port: POD_PORT, translates: false };
 
-/** ku with one worker, all interfaces in `mode`. */
-export function ku(mode: Mode): Contestant {
+/** ku with one worker, all interfaces in `mode`; `conf` is one more command for it. */
+function ku(name: string, mode: "native" | "auto", conf?: string): Contestant {
   return {
-    name: mode === "native" ? "ku" : `ku ${mode}`,
+    name,
     target: VIPS,
     answers: true,
     start: async (field, services) => {
       const daemon = await Daemon.start(field.ground, { words: ["--workers", "1"], quiet: true });
       await daemon.ku(`conf buckets ${BUCKETS}`);
+      if (conf !== undefined) await daemon.ku(conf);
       for (const name of field.ground.nodeInterfaces) await daemon.ku(`interface ${name} mode ${mode}`);
       await daemon.ku("set interface nat4 in pod1");
       const options = { stdin: kuLines(services), timeoutMs: APPLY_MS };
@@ -87,4 +89,28 @@ export const forward: Contestant = {
   },
 };
 
-export const ALL: readonly Contestant[] = [ku("native"), ku("tc"), nftables, iptables, forward, routing];
+/** bench/bpf/dnat.bpf.c: what the kernel's own way allows, if nothing has to be decided. One way only. */
+export const xdp: Contestant = {
+  name: "xdp",
+  target: VIPS,
+  answers: false,
+  start: ({ ground, macs }, services) => {
+    const words = [bpfObject("dnat"), "uplink", "pod1", macs.pod, macs.pod1, String(services.length)];
+    return Agent.start(ground.node, "dnat.ts", words);
+  },
+};
+
+/**
+ * "ku": as on NICs, established sessions repeated by the kernel. "ku-ring": every packet by the rings and TypeScript. "ku auto": the mode
+ * that veths get by themselves, which leaves their offloads alone.
+ */
+export const ALL: readonly Contestant[] = [
+  ku("ku", "native"),
+  ku("ku-ring", "native", "conf offload off"),
+  ku("ku auto", "auto"),
+  xdp,
+  nftables,
+  iptables,
+  forward,
+  routing,
+];
