@@ -5,6 +5,7 @@ import type { CommandModule, Commands } from "./spec.ts";
 // Literal imports, so that `deno compile` finds them; lazy, so that a command loads itself only.
 export const COMMANDS: Commands = new Map<string, () => Promise<CommandModule>>([
   ["run", () => import("./run.ts")],
+  ["stop", () => import("./stop.ts")],
   ["conf", () => import("./conf.ts")],
   ["interface", () => import("./interface.ts")],
   ["vip", () => import("./vip.ts")],

@@ -1,6 +1,7 @@
 /**
  * The daemon's life: claim the network namespace, mirror the network, load the steering programs, start the workers, attach,
- * publish, serve commands; and on SIGTERM or SIGINT take all of it away again, in the opposite order.
+ * publish, serve commands; and on SIGTERM, SIGINT or `ku stop` take all of it away again, in the opposite order; or, if the kernel is to
+ * go on, only what is the process's own.
  *
  * Rule: this is the only place that knows every part. What fails while starting is undone, and said in one line.
  *
@@ -32,12 +33,16 @@ import { Log } from "./log.ts";
 import { serveMetrics } from "./metrics_server.ts";
 import { NamespaceLock } from "./namespace_lock.ts";
 import { Offload, offloadRoom } from "./offload.ts";
+import type { StopParams } from "./protocol.ts";
 import { Publisher } from "./publisher.ts";
 import { type RpcServer, serveRpc } from "./rpc_server.ts";
 import { MAX_POD_IDS, MAX_SERVICE_IDS, ServiceTables } from "./service_tables.ts";
 import { StateFile } from "./state_file.ts";
 import { SessionMemory } from "./session_memory.ts";
 import { WorkerHandle } from "./worker_handle.ts";
+
+/** What is done to a part that stays with the kernel. */
+const KEEP = () => {};
 
 /** Packet memory of a worker: 64 MiB. Rings of 2048 take a burst of some 2 ms at 1 M packets/s. */
 const MEMORY = { frameCount: 16_384, frameBytes: 4096, ringSize: 2048 };
@@ -50,7 +55,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   try {
     await daemon.start();
     log.info(`ready : ku ${VERSION}, pid ${Deno.pid}, socket ${options.socket}`);
-    const reason = await Promise.race([stopped, daemon.failed]);
+    const reason = await Promise.race([stopped, daemon.failed, daemon.asked]);
     log.info(`stopping : ${reason}`);
   } catch (error) {
     throw error instanceof SystemError ? configErrorOf(error) : error;
@@ -75,18 +80,32 @@ function stopSignal(): Promise<string> {
   });
 }
 
+/** How a part is undone. */
+interface Undo {
+  name: string;
+  action: () => Promise<void> | void;
+  /** Instead, when the kernel is to go on. */
+  keeping: () => Promise<void> | void;
+}
+
 class Daemon {
   readonly failed: Promise<string>;
+  /** Somebody has asked by the socket to end. */
+  readonly asked: Promise<string>;
   failure: string | null = null;
   readonly #options: RunOptions;
   readonly #log: Log;
   /** What has been set up, each with how it is undone; undone from the last to the first. */
-  readonly #undo: { name: string; action: () => Promise<void> | void }[] = [];
+  readonly #undo: Undo[] = [];
+  /** Programs, maps, pair and routes stay when it ends. */
+  #keeps = false;
   #fail: (reason: string) => void = () => {};
+  #ask: (reason: string) => void = () => {};
 
   constructor(options: RunOptions, log: Log) {
     this.#options = options;
     this.#log = log;
+    this.asked = new Promise((resolve) => this.#ask = resolve);
     this.failed = new Promise((resolve) => {
       this.#fail = (reason) => {
         this.failure ??= reason;
@@ -105,6 +124,12 @@ class Daemon {
         "run it as root: it attaches programs to interfaces",
       );
     }
+    // Whoever asked to end sees its connection closed when all else is done.
+    let server: RpcServer | null = null;
+    this.#onStop("connections", async () => {
+      server?.release();
+      await server?.finished;
+    });
     const lock = await NamespaceLock.claim(options.socket);
     this.#onStop("namespace lock", () => lock.release());
     const mirror = await Mirror.open();
@@ -115,17 +140,13 @@ class Daemon {
     const workerCount = options.workers ?? defaultWorkers(state);
     const requests = new RequestSocket();
     const pair = ensurePair(requests, workerCount);
-    this.#onStop("ku0 and ku1", () => {
-      deletePair(requests);
-      requests.close();
-    });
+    this.#onStop("netlink", () => requests.close());
+    this.#onStop("ku0 and ku1", () => deletePair(requests), KEEP);
     const hostRoutes = new HostRoutes(requests, pair.ku0.index, this.#log);
-    this.#onStop("host routes", () => hostRoutes.clear());
+    this.#onStop("host routes", () => hostRoutes.clear(), KEEP);
     const steering = Steering.load(offloadRoom(state.conf, workerCount));
-    this.#onStop("steering programs", () => {
-      steering.detachAll();
-      steering.close();
-    });
+    this.#onStop("steering maps", () => steering.close());
+    this.#onStop("steering programs", () => steering.detachAll(), KEEP);
     steering.setPair(pair.ku0, pair.ku1);
 
     const sessions = new SessionMemory(workerCount, state.conf, steering.filter);
@@ -135,7 +156,7 @@ class Daemon {
     const features = new XdpFeatures();
     this.#onStop("interface features", () => features.close());
     const attachments = new Attachments({ steering, workers, mirror, features, log: this.#log });
-    this.#onStop("interfaces", () => attachments.detachAll());
+    this.#onStop("interfaces", () => attachments.detachAll(), KEEP);
     const services = new ServiceTables();
     const publisher = new Publisher({
       state,
@@ -191,12 +212,16 @@ class Daemon {
       const metrics = serveMetrics(options.metrics, shown);
       this.#onStop("metrics", () => metrics.close());
     }
-    const server = await serveRpc({
+    const onStop = ({ keep }: StopParams) => {
+      this.#keeps = keep;
+      this.#ask(keep ? "asked to, the kernel goes on" : "asked to");
+    };
+    server = await serveRpc({
       path: options.socket,
-      handlers: makeHandlers({ ...shown, engine }),
+      handlers: makeHandlers({ ...shown, engine, onStop }),
       onInternalError: (method, error) => this.#log.error(`${method} : ${(error as Error).stack ?? error}`),
     });
-    this.#onStop("control socket", () => closeServer(server));
+    this.#onStop("control socket", () => server!.close());
     for (const { name, mode, reason } of attachments.list()) {
       this.#log.info(`interface ${name} : attached, ${mode} (${reason})`);
     }
@@ -209,9 +234,9 @@ class Daemon {
 
   /** Undoes what `start` did, all of it even when a step fails. */
   async stop(): Promise<void> {
-    for (const { name, action } of this.#undo.reverse()) {
+    for (const { name, action, keeping } of this.#undo.reverse()) {
       try {
-        await action();
+        await (this.#keeps ? keeping : action)();
       } catch (error) {
         this.#log.error(`stopping ${name} : ${(error as Error).message}`);
         this.failure ??= name;
@@ -220,8 +245,8 @@ class Daemon {
     this.#undo.length = 0;
   }
 
-  #onStop(name: string, action: () => Promise<void> | void): void {
-    this.#undo.push({ name, action });
+  #onStop(name: string, action: Undo["action"], keeping = action): void {
+    this.#undo.push({ name, action, keeping });
   }
 
   /** The saved configuration, else the configuration file; and the interfaces of the command line. */
@@ -315,11 +340,6 @@ class Daemon {
       steering.setSocket(0, worker.index, fd);
     }
   }
-}
-
-async function closeServer(server: RpcServer): Promise<void> {
-  server.close();
-  await server.finished;
 }
 
 /** As many as the interfaces have RX queues, at most the cores. */

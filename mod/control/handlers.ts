@@ -15,7 +15,8 @@ import type { Engine } from "./engine.ts";
 import { Captures } from "./capture.ts";
 import { explain } from "./explain.ts";
 import { reportAll } from "./offload.ts";
-import type { ApplyParams, ImportParams, Method, Methods, ShowVersion } from "./protocol.ts";
+import type { ApplyParams, ImportParams, Method, Methods, ShowVersion, StopParams } from "./protocol.ts";
+import type { Asker } from "./rpc_answer.ts";
 import type { Handler } from "./rpc_server.ts";
 import {
   showInterfaces,
@@ -29,10 +30,14 @@ import { Taps } from "./taps.ts";
 import { Trace } from "./trace.ts";
 import { listSessions, showSessions } from "./session_list.ts";
 
-type Handlers = { [M in Method]: (params: unknown) => Promise<Methods[M]["result"]> | Methods[M]["result"] };
+type Handlers = {
+  [M in Method]: (params: unknown, asker: Asker) => Promise<Methods[M]["result"]> | Methods[M]["result"];
+};
 
 /** One handler for every method of the protocol. */
-export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<string, Handler> {
+export function makeHandlers(
+  parts: ShowParts & { engine: Engine; onStop: (params: StopParams) => void },
+): Record<string, Handler> {
   const taps = new Taps(parts.workers);
   const trace = new Trace(parts, taps);
   const captures = new Captures(parts, taps);
@@ -53,6 +58,14 @@ export function makeHandlers(parts: ShowParts & { engine: Engine }): Record<stri
     getConfig: () => documentOf(parts.state),
     clearNodeCounters: () => {
       for (const worker of parts.workers) worker.counters.node.fill(0);
+      return null;
+    },
+    stop: (params, asker) => {
+      const fields = new Fields(params, "", "params");
+      const keep = fields.boolean("keep") ?? false;
+      fields.end();
+      asker.stay();
+      parts.onStop({ keep });
       return null;
     },
     show: () => showKu(parts),

@@ -339,6 +339,11 @@ export interface VipReport extends VipKey {
 /** No parameters. */
 export type NoParams = Record<string, never>;
 
+/** `keep`: what the kernel repeats goes on, until the next daemon takes it over. */
+export interface StopParams {
+  keep: boolean;
+}
+
 /** Every method with what goes in and what comes out. */
 export interface Methods {
   conf: { params: ConfParams; result: null };
@@ -353,6 +358,8 @@ export interface Methods {
   /** The configuration, as `apply` and `ku run --config` take it. */
   getConfig: { params: NoParams; result: ConfigDocument };
   clearNodeCounters: { params: NoParams; result: null };
+  /** Ends the daemon; the connection is closed when it is gone. */
+  stop: { params: StopParams; result: null };
   show: { params: NoParams; result: ShowKu };
   showVip: { params: { verbose: boolean }; result: ShowVip[] | ShowVipVerbose[] };
   showNodeCounters: { params: NoParams; result: ShowNodeCounter[] };

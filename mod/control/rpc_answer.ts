@@ -16,8 +16,14 @@ import {
   RPC_PARSE_ERROR,
 } from "./protocol.ts";
 
+/** Who asks. */
+export interface Asker {
+  /** Its connection outlives the server's `close`, until `release`: so it sees when the daemon is really gone. */
+  stay(): void;
+}
+
 /** Gets `params` as they came (absent: {}); throws a ConfigError for what the user should read. */
-export type Handler = (params: unknown) => unknown | Promise<unknown>;
+export type Handler = (params: unknown, asker: Asker) => unknown | Promise<unknown>;
 
 export interface AnswerOptions {
   handlers: Readonly<Record<string, Handler>>;
@@ -38,6 +44,7 @@ interface RpcErrorObject {
 export async function answerLine(
   line: Uint8Array,
   options: AnswerOptions,
+  asker: Asker = { stay: () => {} },
 ): Promise<Response | Response[] | null> {
   let message: unknown;
   try {
@@ -47,11 +54,11 @@ export async function answerLine(
   } catch {
     return failure(null, RPC_PARSE_ERROR, "Parse error");
   }
-  if (!Array.isArray(message)) return await answerRequest(message, options);
+  if (!Array.isArray(message)) return await answerRequest(message, options, asker);
   if (message.length === 0) return failure(null, RPC_INVALID_REQUEST, "Invalid Request");
   const responses: Response[] = [];
   for (const request of message) {
-    const response = await answerRequest(request, options);
+    const response = await answerRequest(request, options, asker);
     if (response !== null) responses.push(response);
   }
   return responses.length > 0 ? responses : null;
@@ -60,6 +67,7 @@ export async function answerLine(
 async function answerRequest(
   request: unknown,
   options: AnswerOptions,
+  asker: Asker,
 ): Promise<Response | null> {
   if (!isRequest(request)) return failure(idOf(request), RPC_INVALID_REQUEST, "Invalid Request");
   const notification = !Object.hasOwn(request, "id");
@@ -68,7 +76,7 @@ async function answerRequest(
     return notification ? null : failure(id, RPC_METHOD_NOT_FOUND, `Method not found: ${request.method}`);
   }
   try {
-    const result = await options.handlers[request.method](request.params ?? {});
+    const result = await options.handlers[request.method](request.params ?? {}, asker);
     return notification ? null : { jsonrpc: "2.0", id, result: result ?? null };
   } catch (error) {
     const known = error instanceof ConfigError;

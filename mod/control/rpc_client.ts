@@ -17,6 +17,13 @@ export class RpcError extends Error {
   }
 }
 
+/** Nobody listens at the socket. */
+export class NoDaemonError extends ConfigError {
+  constructor(path: string) {
+    super("daemon", path, `is not running: start it with "ku run" or name its socket with --socket`);
+  }
+}
+
 /** Longest wait for an answer; a batch of 10,000 services takes the daemon a few seconds. */
 const ANSWER_TIMEOUT_MS = 120_000;
 /** A million sessions are some 200 MB. */
@@ -39,7 +46,7 @@ export class DaemonConnection {
     try {
       return new DaemonConnection(await Deno.connect({ transport: "unix", path }), path);
     } catch (error) {
-      throw new ConfigError("daemon", path, connectRemedy(error));
+      throw connectError(path, error);
     }
   }
 
@@ -57,6 +64,15 @@ export class DaemonConnection {
       throw new ConfigError("daemon", this.#path, `did not answer (${reason}): look at the log of "ku run"`);
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when the daemon has closed the connection. */
+  async gone(): Promise<void> {
+    try {
+      while (await this.#stream.read(this.#chunk) !== null);
+    } catch {
+      // Reset: closed as well.
     }
   }
 
@@ -106,10 +122,12 @@ function resultOf(response: unknown, id: number): unknown {
   return result;
 }
 
-function connectRemedy(error: unknown): string {
-  if (error instanceof Deno.errors.PermissionDenied) return "may not be opened: run as root";
+function connectError(path: string, error: unknown): ConfigError {
   if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.ConnectionRefused) {
-    return `is not running: start it with "ku run" or name its socket with --socket`;
+    return new NoDaemonError(path);
   }
-  return `cannot be reached (${error instanceof Error ? error.message : String(error)})`;
+  const reason = error instanceof Deno.errors.PermissionDenied
+    ? "may not be opened: run as root"
+    : `cannot be reached (${error instanceof Error ? error.message : String(error)})`;
+  return new ConfigError("daemon", path, reason);
 }

@@ -31,6 +31,8 @@ export interface RpcServerOptions extends AnswerOptions {
 export interface RpcServer {
   readonly path: string;
   close(): void;
+  /** Closes the connections as well that were to stay. */
+  release(): void;
   /** Settles when the last connection is gone. */
   readonly finished: Promise<void>;
 }
@@ -47,14 +49,18 @@ export async function serveRpc(options: RpcServerOptions): Promise<RpcServer> {
     if (closed) return;
     closed = true;
     listener.close();
-    for (const connection of connections) connection.close();
+    for (const connection of connections) if (!connection.stays) connection.close();
     removeOwn(options.path, socket);
+  };
+  const release = (): void => {
+    close();
+    for (const connection of connections) connection.close();
   };
   let closed = false;
   const finished = accept(listener, connections, options).finally(close);
   if (options.signal?.aborted) close();
   options.signal?.addEventListener("abort", close, { once: true });
-  return { path: options.path, close, finished };
+  return { path: options.path, close, release, finished };
 }
 
 /** Binds the socket. A lock on its directory keeps two daemons that start at once from replacing each other. */
@@ -159,6 +165,8 @@ async function accept(
 
 /** One client. */
 class Connection {
+  /** See Asker.stay. */
+  stays = false;
   #closing = Promise.withResolvers<void>();
   #released = Promise.withResolvers<void>();
   #writing: Promise<unknown> = Promise.resolve();
@@ -206,7 +214,7 @@ class Connection {
 
   async #answer(line: Uint8Array): Promise<void> {
     if (this.#closed) return;
-    const response = await answerLine(line, this.options);
+    const response = await answerLine(line, this.options, { stay: () => this.stays = true });
     if (response !== null) await this.#write(response);
   }
 

@@ -248,11 +248,7 @@ export class Steering {
     for (const [index, slot] of this.formerSlots) {
       if (!kept.has(index)) this.#removeLink({ index, slot });
     }
-    return listInterfaces().filter(({ index }) => {
-      if (kept.has(index)) return false;
-      const hadXdp = detachOwnXdp(index);
-      return detachOwnTc(index, true) || hadXdp;
-    }).map(({ name }) => name);
+    return detachFrom(listInterfaces().filter(({ index }) => !kept.has(index)));
   }
 
   /** Makes `addresses` (16 bytes each) the node's own, where node ports are served. */
@@ -380,6 +376,18 @@ export function steeringWays(name: string): Attachment[] {
 function isNic(driver: string, bus: string): boolean {
   // tun says "tun" or "tap", bridges and some others "N/A"
   return driver !== "" && driver !== "veth" && driver !== "tun" && bus !== "" && bus !== "N/A";
+}
+
+/** Detaches the programs of a ku that is not there any more, on all interfaces. Returns the names of those that had one. */
+export function detachEverywhere(): string[] {
+  return detachFrom(listInterfaces());
+}
+
+function detachFrom(links: readonly InterfaceName[]): string[] {
+  return links.filter(({ index }) => {
+    const hadXdp = detachOwnXdp(index);
+    return detachOwnTc(index, true) || hadXdp;
+  }).map(({ name }) => name);
 }
 
 /** ku's programs on the interface, of whichever ku: for showing what is there. */

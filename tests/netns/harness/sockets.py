@@ -8,6 +8,7 @@ import json
 import socket
 import sys
 import threading
+import time
 
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 TYPES = {"datagram": socket.SOCK_DGRAM, "stream": socket.SOCK_STREAM, "raw": socket.SOCK_RAW}
@@ -127,7 +128,64 @@ def serve(request):
     threading.Thread(target=guarded, args=(target, sock, request["name"]), daemon=True).start()
 
 
+SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h; beyond net.core.rmem_max
+STREAM_BUFFER = 32 << 20
+streams = {}
+
+
+def start_stream(request):
+    """Sends numbered datagrams at a steady rate and takes back the answers, until stream_end."""
+    sock = sockets[request["socket"]]
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, STREAM_BUFFER)
+    sock.connect(tuple(request["to"]))
+    sock.settimeout(0.5)
+    stream = streams[request["socket"]] = {"sent": 0, "answered": set(), "ends": threading.Event(), "sent_all": threading.Event()}
+
+    def send_all():
+        start = time.monotonic()
+        while not stream["ends"].is_set():
+            due = int((time.monotonic() - start) * request["rate"])
+            while stream["sent"] < due:
+                try:
+                    sock.send(b"%d" % stream["sent"])
+                except ConnectionRefusedError:
+                    continue  # told of an earlier datagram, which then has no answer
+                stream["sent"] += 1
+            time.sleep(0.001)
+        stream["sent_all"].set()
+
+    def receive_all():
+        while len(stream["answered"]) < stream["sent"] or not stream["sent_all"].is_set():
+            try:
+                stream["answered"].add(int(sock.recv(2048).rsplit(b" ", 1)[1]))
+            except socket.timeout:
+                if stream["sent_all"].is_set():
+                    return
+            except ConnectionRefusedError:
+                pass
+
+    stream["threads"] = [threading.Thread(target=target, daemon=True) for target in (send_all, receive_all)]
+    for thread in stream["threads"]:
+        thread.start()
+
+
+def look_at_stream(request):
+    stream = streams[request["socket"]]
+    return {"sent": stream["sent"], "answered": len(stream["answered"])}
+
+
+def end_stream(request):
+    """How many were sent, and which had no answer half a second after the last."""
+    stream = streams.pop(request["socket"])
+    stream["ends"].set()
+    for thread in stream["threads"]:
+        thread.join()
+    missing = sorted(set(range(stream["sent"])) - stream["answered"])
+    return {"sent": stream["sent"], "answered": len(stream["answered"]), "missing": missing[:1000]}
+
+
 OPERATIONS = {
+    "stream": start_stream, "stream_look": look_at_stream, "stream_end": end_stream,
     "open": open_socket, "option": set_option, "connect": connect, "listen": listen, "accept": accept,
     "send": send, "receive": receive, "close": close, "serve": serve,
 }

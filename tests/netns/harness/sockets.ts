@@ -44,6 +44,9 @@ interface Answer {
   peer?: [string, number];
   data?: string;
   from?: [string, number];
+  sent?: number;
+  answered?: number;
+  missing?: number[];
 }
 
 /** A socket call that failed; `code` is the errno name, "ETIMEDOUT" also when nothing arrived in time. */
@@ -209,6 +212,23 @@ export class Socket {
   ): Promise<Received> {
     await this.send(data, to);
     return await this.receive(timeoutMs);
+  }
+
+  /** From now on sends `perSecond` numbered datagrams to a server of `Sockets.serve`, and counts the answers. */
+  async stream(to: readonly [address: string, port: number], perSecond: number): Promise<void> {
+    await this.owner.request("stream", { socket: this.number, to, rate: perSecond });
+  }
+
+  /** What of the stream has been sent and answered so far. */
+  async streamed(): Promise<{ sent: number; answered: number }> {
+    const { sent, answered } = await this.owner.request("stream_look", { socket: this.number });
+    return { sent: sent!, answered: answered! };
+  }
+
+  /** Ends the stream. `missing`: numbers (the first thousand) of datagrams that nobody answered within half a second. */
+  async endStream(): Promise<{ sent: number; answered: number; missing: number[] }> {
+    const { sent, answered, missing } = await this.owner.request("stream_end", { socket: this.number });
+    return { sent: sent!, answered: answered!, missing: missing! };
   }
 
   async close(): Promise<void> {

@@ -26,7 +26,7 @@ export class FakeDaemon implements AsyncDisposable {
       [method, handler],
     ): [string, Handler] => [method, (params) => {
       daemon.calls.push(method);
-      return handler(params);
+      return handler(params, { stay: () => {} });
     }]);
     daemon.#server = await serveRpc({ path: daemon.socket, handlers: Object.fromEntries(counted) });
     return daemon;
