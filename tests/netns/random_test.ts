@@ -136,7 +136,7 @@ class Run {
   /** One command line; returns when it began and ended. */
   async ku(line: string) {
     this.said.push(line);
-    const parsed = parseLine(line);
+    const parsed = await parseLine(line);
     assert(parsed !== null && "command" in parsed, line);
     const { method, params } = parsed.command;
     const began = nowNs();
