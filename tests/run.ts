@@ -16,8 +16,17 @@ import { readTotals, type Totals } from "./run/junit.ts";
 const REPORT_FOLDER = `${ROOT}/dist/report`;
 const OK_TESTS = ["tests/tidy_test.ts", "tests/unit/", "tests/fuzz/"];
 const NETNS_FOLDER = "tests/netns";
-/** They measure how long something takes, or compare rates: nothing else may run beside them. */
-const ALONE = ["bench", "bystander", "commands", "declare", "ground", "lifecycle", "random"];
+/** They measure how long something takes, compare rates, or start what takes a whole machine: nothing else may run beside them. */
+const ALONE = [
+  "bench",
+  "bystander",
+  "commands",
+  "declare",
+  "ground",
+  "lifecycle",
+  "many_interfaces",
+  "random",
+];
 /** The longest of the others, so that none of them is begun last. */
 const LONGEST = [
   "fragment",
@@ -43,7 +52,6 @@ const OFFLOAD_TESTS = [
   "host",
   "icmp",
   "import",
-  "many_interfaces",
   "nat66",
   "no_pod",
   "node_port",
@@ -55,7 +63,7 @@ const OFFLOAD_TESTS = [
   "sessions",
   "source",
 ];
-const OFFLOAD_ALONE = ["lifecycle"];
+const OFFLOAD_ALONE = ["lifecycle", "many_interfaces"];
 /** Files tested at the same time. Mostly they wait, but their deadlines are for a machine that is not overloaded. */
 const JOBS = Math.max(2, Math.floor(navigator.hardwareConcurrency / 2));
 const NETNS_REQUIREMENTS = "tests/netns/harness/requirements.ts";

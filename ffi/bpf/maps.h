@@ -103,7 +103,7 @@ struct ku_conf {
 
 /*
  * A session that the programs repeat, 256 bytes: what both directions have in common, then each of them with its
- * counters in a cache line of its own. Direction 0 is the client's ("original"), 1 the pod's ("reply"): a packet of
+ * counters in a cache line of its own, all next to one another, since a processor fetches lines in pairs. Direction 0 is the client's ("original"), 1 the pod's ("reply"): a packet of
  * one has `tuple[side]` and leaves with the other one, turned round.
  */
 struct ku_tuple { /* IPv6: the addresses are in address6 */
@@ -134,8 +134,8 @@ struct ku_flow {
 	__u64 timeout_ns;   /* silence that ends it */
 	struct ku_tuple tuple[2];
 	__u32 user[4]; /* the worker's, see mod/table/offload.ts */
-	__u32 address6[2][2][4]; /* by direction: source, destination */
 	struct ku_way way[2];
+	__u32 address6[2][2][4]; /* by direction: source, destination */
 };
 _Static_assert(sizeof(struct ku_flow) == 256, "mod/table/offload_layout.ts counts on it");
 

@@ -12,9 +12,9 @@
  *        4, 5     TIMEOUT     ns of silence that end it
  *        6 … 11   TUPLES      by direction: source, destination, ports (IPv6: ports only)
  *        12 … 15  USER        service, pod, worker
- *        16 … 31  ADDRESSES6  by direction: source, destination
- *        32, 48   WAYS        by direction, 16 words: packets, bytes (u64, the programs count), slot, flags, MTU, checksum
+ *        16, 32   WAYS        by direction, 16 words: packets, bytes (u64, the programs count), slot, flags, MTU, checksum
  *                             differences, MACs
+ *        48 … 63  ADDRESSES6  by direction: source, destination
  *
  * Direction 0 is the client's packets, 1 the pod's. What came from a packet stands in network order.
  */
@@ -24,7 +24,7 @@ export const OFFLOAD_CONF_MASK = 1;
 export const OFFLOAD_CONF_KEY = 2;
 /** What an earlier ku's memory is known by: mod/xdp/former_maps.ts LAYOUT_WORD, LAYOUT_VERSION. */
 export const OFFLOAD_CONF_LAYOUT = 21;
-export const OFFLOAD_LAYOUT = 1;
+export const OFFLOAD_LAYOUT = 2;
 export const OFFLOAD_CONF_WORDS = 32;
 
 export const OFFLOAD_BUCKET_WORDS = 8;
@@ -42,8 +42,8 @@ export const FLOW_TUPLE_WORDS = 3;
 export const FLOW_SERVICE = 12;
 export const FLOW_POD = 13;
 export const FLOW_WORKER = 14;
-export const FLOW_ADDRESSES6 = 16;
-export const FLOW_WAYS = 32;
+export const FLOW_WAYS = 16;
+export const FLOW_ADDRESSES6 = 48;
 export const FLOW_WORDS = 64;
 
 export const WAY_PACKETS = 0;

@@ -43,7 +43,7 @@ const LAYOUT: Readonly<Record<string, readonly [keyBytes: number, valueBytes: nu
 };
 /** Word of ku_flow_conf that holds the number, and the number: raised when something means another thing in the same place. */
 export const LAYOUT_WORD = 21;
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 /** Maps that one program can use (kernel: MAX_USED_MAPS). */
 const MAX_MAPS = 64;
 
