@@ -56,7 +56,8 @@ export function offloadSession(c: Context, table: SessionTable, entry: number): 
   const { offload } = c;
   const words = table.words;
   if (offload === null || -words[entry + SESSION_OFFLOAD] > c.now) return;
-  if (!offload.isOn || !isRepeatable(table, entry)) return;
+  // NB: a removed pod's last words pass here too; the client's packets would follow the session to it again.
+  if (!offload.isOn || !isRepeatable(table, entry) || !stillServed(c, table, entry)) return;
   const flow = describeWays(c, offload, table, entry) ? offload.begin(table, entry) : -1;
   words[entry + SESSION_OFFLOAD] = flow >= 0 ? flow + 1 : -(c.now + RETRY_SECONDS);
 }

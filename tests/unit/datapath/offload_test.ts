@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { FlowCounters } from "../../../mod/datapath/offload.ts";
-import { POD_PACKETS, SERVICE_NEXT_PACKET } from "../../../mod/metrics/counters.ts";
+import { POD_PACKETS, SERVICE_NEXT_PACKET, SERVICE_REPLY_PACKETS } from "../../../mod/metrics/counters.ts";
 import { OffloadTable } from "../../../mod/table/offload.ts";
 import { prepareOffload, setOffloadEpoch } from "../../../mod/table/offload_memory.ts";
 import * as layout from "../../../mod/table/offload_layout.ts";
@@ -12,6 +12,8 @@ import { type RouteSpec, World } from "../../packets/world.ts";
 
 const SYN = 2, ACK = 16, FIN = 1, RST = 4;
 const CLIENT_PORT = 40000;
+/** Number of nodeSpec's service for `Node.datagram`. */
+const SERVICE_VIP53 = 1;
 
 /** The node with memory that a kernel would repeat from; tests stand in for the kernel. */
 class Node {
@@ -167,6 +169,13 @@ for (const family of FAMILIES) {
     node.world.publish();
     node.world.processor.reviseOffload();
     assertEquals(node.offload.used, 1);
+    node.answer(udp({ srcPort: 53, dstPort: CLIENT_PORT }));
+    assertEquals(
+      node.world.serviceCount(SERVICE_VIP53, SERVICE_REPLY_PACKETS),
+      1,
+      "its last words are passed on",
+    );
+    assertEquals(node.offload.used, 1, "and do not bring the flow back");
   });
 
   test("another neighbor, MTU or interface is another flow at once; none open, none", (node) => {
