@@ -4,7 +4,8 @@
  *
  *     client ── eth0  node (ku)  veth1, veth2, pod3 ── pods: HTTP on 8080
  *
- * /etc, /usr/local and /var/lib are written over, not on: each command has a mount namespace with layers of its own.
+ * /etc, /usr/local and /var/lib are written over, not on: each command has a mount namespace with layers of its own, and its own list of
+ * network namespaces, so that nothing is left of one that is killed.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -70,6 +71,7 @@ const BARE = ["ku interface", "ku set"];
 const GIVEN: Readonly<Record<string, readonly string[]>> = {
   "ku pod": ["vip 90.0.0.0/8", "vip 10.96.0.10 protocol udp port 53"],
   "ku flush": ["vip 10.96.0.10 protocol udp port 53"],
+  "ku top": ["vip 10.96.0.10"],
   "ku explain": [
     "vip 10.96.0.10 protocol tcp port 80 target_port 8080",
     "pod 10.96.0.10 10.244.1.2 10.244.1.3",
@@ -102,8 +104,10 @@ const KU_YAML: Readonly<Record<string, string>> = {
 `,
 };
 
-function isUsage({ lines }: Block): boolean {
-  return lines.every((line) => USAGES.has(line));
+/** The first block of a section may be its usage lines; the same line in a later one is an example ("ku top"). */
+function isUsage({ lines, file, heading, line }: Block): boolean {
+  const first = ALL.find((block) => block.file === file && block.heading === heading);
+  return first?.line === line && lines.every((text) => USAGES.has(text));
 }
 
 const ALL = FILES.flatMap((file) => blocksOf(file, Deno.readTextFileSync(ROOT + file)));
@@ -224,6 +228,7 @@ class Stage implements AsyncDisposable {
       mkdir -p "$LAYERS$place/upper" "$LAYERS$place/work"
       mount -t overlay overlay -o "lowerdir=$place,upperdir=$LAYERS$place/upper,workdir=$LAYERS$place/work" "$place"
     done
+    mount -t tmpfs none /run/netns
     mkdir -p /etc/bash_completion.d /usr/local/share/zsh/site-functions
     set -o pipefail
     ${command}`;
