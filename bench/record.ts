@@ -10,6 +10,8 @@ export interface Record {
   least: number;
   greatest: number;
   samples: number[];
+  /** When the run began that made it, to the second, UTC: figures of one run may be compared, those of several with care. */
+  run?: string;
 }
 
 /** A record of `samples`, at least one. */
@@ -30,16 +32,25 @@ export function describe({ suite, name, params, unit, median, least, greatest }:
     `  (${number(least)} … ${number(greatest)})`;
 }
 
+/** Where bench/run.ts leaves its beginning to the suites that it starts. */
+export const RUN_VARIABLE = "KU_BENCH_RUN";
+
+/** The name of a run that begins now. */
+export function runNow(): string {
+  return `${new Date().toISOString().slice(0, 19)}Z`;
+}
+
 /** Prints records as they come, and keeps them in `path`, if any, as lines of JSON. */
 export class Recorder {
   readonly records: Record[] = [];
+  readonly run = Deno.env.get(RUN_VARIABLE) ?? runNow();
 
   constructor(readonly path?: string) {
     if (path !== undefined) Deno.writeTextFileSync(path, "");
   }
 
   add(...args: Parameters<typeof record>): Record {
-    const made = record(...args);
+    const made = { ...record(...args), run: this.run };
     this.records.push(made);
     console.log(describe(made));
     if (this.path !== undefined) {

@@ -1,7 +1,10 @@
 /**
  * What connections through each contestant are like: round-trips over UDP at light load (a thousand a second, one at a time), TCP in bulk
- * (iperf3, the interfaces' own offloads), HTTP requests with and without a connection of their own (wrk against nginx). One service, one
- * pod; where nothing is translated the client asks the pod itself. The C forwarder, which has no way back, is not among them.
+ * (iperf3, the interfaces' own offloads), HTTP requests with and without a connection of their own (wrk against nginx). One pod; where
+ * nothing is translated the client asks the pod itself. Who has no way back (the C forwarder, the static XDP program) is not among them.
+ *
+ * "bystander" is TCP in bulk between the same two through a node that translates for others: the pod's own address, and a port that no
+ * service leads to.
  */
 
 import { untilListening } from "../../tests/netns/harness/process.ts";
@@ -15,16 +18,35 @@ import { type Field, makeField } from "./field.ts";
 export interface LatencyPlan {
   rounds: number;
   pings: number;
-  seconds: number;
+  /** Of one iperf3, of one wrk. */
+  bulkSeconds: number;
+  requestSeconds: number;
+  /** Services that are there while wrk asks one of them. */
+  services: readonly number[];
 }
 
-export const LATENCY_PLAN: LatencyPlan = { rounds: 5, pings: 1000, seconds: 2 };
-export const LATENCY_QUICK: LatencyPlan = { rounds: 1, pings: 100, seconds: 1 };
+export const LATENCY_PLAN: LatencyPlan = {
+  rounds: 3,
+  pings: 1000,
+  bulkSeconds: 2,
+  requestSeconds: 1,
+  services: [1, 10_000],
+};
+export const LATENCY_QUICK: LatencyPlan = {
+  rounds: 1,
+  pings: 100,
+  bulkSeconds: 1,
+  requestSeconds: 1,
+  services: [10],
+};
+/** Where no service leads to. */
+const BYSTANDER_PORT = 5201;
 const PING_MICROSECONDS = 1000;
 const CONNECTIONS = 16;
 
 interface Runner {
   name: string;
+  translates: boolean;
   field: Field;
   /** Where the client finds the service. */
   address: string;
@@ -35,13 +57,14 @@ interface Figure {
   name: string;
   unit: string;
   better: "less" | "more";
-  params?: { [name: string]: string };
+  params?: { [name: string]: string | number };
   values: number[];
 }
 
-/** Fields with one service each, called with `use`, and gone afterwards. */
+/** Fields with `count` services each, called with `use`, and gone afterwards; the one in the middle is asked, and has one pod. */
 async function withRunners(
   contestants: readonly Contestant[],
+  count: number,
   use: (runners: Runner[]) => Promise<void>,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
@@ -50,11 +73,14 @@ async function withRunners(
     const field = await makeField();
     stack.use(field.ground);
     const pod = field.ground.pods[0].address;
-    const services: Service[] = makeServices(1, ["udp", "tcp"]).map((each) => ({ ...each, pods: [pod] }));
+    const { vip } = makeServices(count)[count >> 1];
+    const services: Service[] = makeServices(count, ["tcp"]);
+    for (const service of services) if (service.vip === vip) service.pods = [pod];
+    services.push({ ...makeServices(count)[count >> 1], pods: [pod] });
     stack.use(await contestant.start(field, services));
     const { translates } = contestant.target;
-    const [address, port] = translates ? [services[0].vip, VIP_PORT] : [pod, POD_PORT];
-    runners.push({ name: contestant.name, field, address, port });
+    const [address, port] = translates ? [vip, VIP_PORT] : [pod, POD_PORT];
+    runners.push({ name: contestant.name, translates, field, address, port });
   }
   await use(runners);
 }
@@ -83,7 +109,7 @@ async function inRounds(
 }
 
 export function benchRoundTrip(contestants: readonly Contestant[], plan: LatencyPlan, recorder: Recorder) {
-  return withRunners(contestants, async (runners) => {
+  return withRunners(contestants, 1, async (runners) => {
     for (const { field } of runners) {
       const { namespace } = field.ground.pods[0];
       const server = field.ground.stack.use(
@@ -112,56 +138,79 @@ export function benchRoundTrip(contestants: readonly Contestant[], plan: Latency
 }
 
 export function benchBulk(contestants: readonly Contestant[], plan: LatencyPlan, recorder: Recorder) {
-  return withRunners(contestants, async (runners) => {
+  return withRunners(contestants, 1, async (runners) => {
     for (const { field } of runners) {
       const { namespace } = field.ground.pods[0];
-      const server = field.ground.stack.use(
-        namespace.start("iperf3", ["iperf3", "-s", "-p", String(POD_PORT)]),
-      );
-      await untilListening(server.pid, "tcp", POD_PORT);
+      for (const port of [POD_PORT, BYSTANDER_PORT]) {
+        const server = field.ground.stack.use(
+          namespace.start("iperf3", ["iperf3", "-s", "-p", String(port)]),
+        );
+        await untilListening(server.pid, "tcp", port);
+      }
     }
-    await inRounds(runners, plan.rounds, recorder, async ({ field, address, port }) => {
+    await inRounds(runners, plan.rounds, recorder, async ({ field, translates, address, port }) => {
       const figures: Figure[] = [];
-      for (const direction of ["to the pod", "from the pod"]) {
-        const words = ["-c", address, "-p", String(port), "-t", String(plan.seconds), "-J"];
-        if (direction === "from the pod") words.push("-R");
-        const text = await field.ground.client.namespace.runOk(["iperf3", ...words]);
-        const bits: number = JSON.parse(text).end.sum_received.bits_per_second;
-        figures.push({
-          name: "TCP bulk",
-          unit: "Gb/s",
-          better: "more",
-          params: { direction },
-          values: [bits / 1e9],
-        });
+      const ways = [{ who: "client", address, port }];
+      if (translates) {
+        ways.push({ who: "bystander", address: field.ground.pods[0].address, port: BYSTANDER_PORT });
+      }
+      for (const { who, address, port } of ways) {
+        for (const direction of ["to the pod", "from the pod"]) {
+          const words = ["-c", address, "-p", String(port), "-t", String(plan.bulkSeconds), "-J"];
+          if (direction === "from the pod") words.push("-R");
+          const text = await field.ground.client.namespace.runOk(["iperf3", ...words]);
+          const bits: number = JSON.parse(text).end.sum_received.bits_per_second;
+          const params = { who, direction };
+          figures.push({ name: "TCP bulk", unit: "Gb/s", better: "more", params, values: [bits / 1e9] });
+        }
       }
       return figures;
     });
   });
 }
 
-export function benchRequests(contestants: readonly Contestant[], plan: LatencyPlan, recorder: Recorder) {
-  return withRunners(contestants, async (runners) => {
-    for (const { field } of runners) await WebServer.start(field.ground, field.ground.pods[0], POD_PORT);
-    await inRounds(runners, plan.rounds, recorder, async ({ field, address, port }) => {
-      const figures: Figure[] = [];
-      for (const connection of ["kept", "new"]) {
-        // nginx answers `close` by closing, and wrk then connects anew.
-        const header = connection === "new" ? ["-H", "Connection: close"] : [];
-        const words = ["-t", "1", "-c", String(CONNECTIONS), "-d", `${plan.seconds}s`, ...header];
-        const url = `http://${address}:${port}/who`;
-        const text = await field.ground.client.namespace.runOk(["wrk", ...words, url]);
-        const rate = Number(text.match(/Requests\/sec:\s*([\d.]+)/)?.[1]);
-        if (/Non-2xx|Socket errors: connect [1-9]/.test(text) || !(rate > 0)) throw new Error(text);
-        figures.push({
-          name: "HTTP requests",
-          unit: "requests/s",
-          better: "more",
-          params: { connection },
-          values: [rate],
-        });
-      }
-      return figures;
+export async function benchRequests(
+  contestants: readonly Contestant[],
+  plan: LatencyPlan,
+  recorder: Recorder,
+): Promise<void> {
+  for (const services of plan.services) {
+    await withRunners(contestants, services, async (runners) => {
+      for (const { field } of runners) await WebServer.start(field.ground, field.ground.pods[0], POD_PORT);
+      await inRounds(runners, plan.rounds, recorder, async (runner) => [
+        ...await askForPages(runner, plan, { services, connection: "kept" }),
+        ...await askForPages(runner, plan, { services, connection: "new" }),
+      ]);
     });
-  });
+  }
+}
+
+/** One run of wrk: requests a second, and the time that 99 of 100 stayed below. */
+async function askForPages(
+  { field, address, port }: Runner,
+  plan: LatencyPlan,
+  params: { services: number; connection: "kept" | "new" },
+): Promise<Figure[]> {
+  // nginx answers `close` by closing, and wrk then connects anew.
+  const header = params.connection === "new" ? ["-H", "Connection: close"] : [];
+  const words = [
+    "--latency",
+    "-t",
+    "1",
+    "-c",
+    String(CONNECTIONS),
+    "-d",
+    `${plan.requestSeconds}s`,
+    ...header,
+  ];
+  const url = `http://${address}:${port}/who`;
+  const text = await field.ground.client.namespace.runOk(["wrk", ...words, url]);
+  const rate = Number(text.match(/Requests\/sec:\s*([\d.]+)/)?.[1]);
+  const [, number, unit] = text.match(/\n\s*99%\s+([\d.]+)(us|ms|s)\b/) ?? [];
+  const p99 = Number(number) * { us: 1, ms: 1000, s: 1e6 }[unit as "us" | "ms" | "s"];
+  if (/Non-2xx|Socket errors: connect [1-9]/.test(text) || !(rate > 0) || !(p99 > 0)) throw new Error(text);
+  return [
+    { name: "HTTP requests", unit: "requests/s", better: "more", params, values: [rate] },
+    { name: "HTTP p99", unit: "µs", better: "less", params, values: [p99] },
+  ];
 }

@@ -14,20 +14,22 @@ import { type Field, type Load, makeField, startSink } from "./field.ts";
 import { measurePackets, type Packets, senderCost } from "./measure.ts";
 
 export interface PacketPlan {
-  services: readonly number[];
-  /** 0: every packet is a flow of its own. */
-  flows: readonly number[];
+  /** Numbers of flows, by the number of services that they go to; 0: every packet is a flow of its own. */
+  loads: readonly { services: number; flows: readonly number[] }[];
   rounds: number;
   windowMs: number;
 }
 
 export const PLAN: PacketPlan = {
-  services: [1, 100, 10_000],
-  flows: [1000, 100_000, 0],
+  loads: [
+    { services: 1, flows: [1000, 100_000, 0] },
+    { services: 100, flows: [1000] },
+    { services: 10_000, flows: [1000, 100_000] },
+  ],
   rounds: 3,
-  windowMs: 700,
+  windowMs: 500,
 };
-export const QUICK: PacketPlan = { services: [10], flows: [100], rounds: 1, windowMs: 200 };
+export const QUICK: PacketPlan = { loads: [{ services: 10, flows: [100] }], rounds: 1, windowMs: 200 };
 
 /** New flows are measured from the first packet on, and shortly: half a million of them fill the kernel's table. */
 const FRESH = { windowMs: 300, warmMs: 100 };
@@ -47,7 +49,7 @@ export async function benchPackets(
   recorder: Recorder,
 ): Promise<void> {
   let fresh = 0;
-  for (const count of plan.services) {
+  for (const { services: count, flows: numbers } of plan.loads) {
     await using stack = new AsyncDisposableStack();
     const services = makeServices(count);
     const runners: Runner[] = [];
@@ -55,12 +57,12 @@ export async function benchPackets(
     for (const contestant of contestants) {
       const field = await makeField();
       stack.use(field.ground);
-      if (cost === 0) cost = await senderCost(field, loadOf(contestant, count, plan.flows[0]), plan.windowMs);
+      if (cost === 0) cost = await senderCost(field, loadOf(contestant, count, numbers[0]), plan.windowMs);
       stack.use(await contestant.start(field, services));
       const sink = stack.use(await startSink(field.ground.pods[0].namespace, "eth0"));
       runners.push({ contestant, field, sink });
     }
-    for (const flows of plan.flows) {
+    for (const flows of numbers) {
       const results = new Map<string, Packets[]>(contestants.map(({ name }) => [name, []]));
       for (let round = 0; round < plan.rounds; round++) {
         for (const { contestant, field, sink } of runners) {

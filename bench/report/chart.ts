@@ -17,8 +17,8 @@ export interface Chart {
 
 const WIDTH = 760, HEIGHT = 420, LEFT = 80, RIGHT = 190, TOP = 50, BOTTOM = 60;
 const GRAY = "#808890";
-const COLORS = ["#d9534f", "#3d8fd1", "#4aa564", "#b07cc6", "#d98e2b", "#7f8c8d"];
-const DASHES = ["", "7 4", "2 4", "10 4 2 4", "4 2", "1 3"];
+const COLORS = ["#d9534f", "#3d8fd1", "#4aa564", "#b07cc6", "#d98e2b", "#7f8c8d", "#2a9d8f", "#8a6d3b"];
+const DASHES = ["", "7 4", "2 4", "10 4 2 4", "4 2", "1 3", "12 3", "6 2 2 2"];
 
 const escape = (text: string) => text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 

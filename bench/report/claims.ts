@@ -29,8 +29,12 @@ export function nat44(by: string, flows: number, services: number): Wanted {
   return { suite: "micro", name: "datapath", params: { by, ...packet, flows, services } };
 }
 
-function packets(contestant: string, services: number): Wanted {
-  return { suite: "e2e", name: "packets", params: { contestant, services, flows: 1000 } };
+function packets(contestant: string, services: number, flows = 1000): Wanted {
+  return { suite: "e2e", name: "packets", params: { contestant, services, flows } };
+}
+
+function e2e(name: string, contestant: string, params: Wanted["params"] = {}): Wanted {
+  return { suite: "e2e", name, params: { contestant, ...params } };
 }
 
 /** TypeScript's time to that of the faster structure in C, measured by turns. */
@@ -86,20 +90,33 @@ const CLAIMS: Claim[] = [
     unit: "bytes",
     value: (all) => median(all, { name: `a session, ${family}` }),
   })),
-  ...([["the C AF_XDP forwarder", "forward", 0.95], ["nftables", "nftables", 1.25]] as const).map(
-    ([name, contestant, bound]): Claim => ({
-      what: `packets/s to ${name}, 1 service, 1 k flows`,
-      ...least(bound),
-      unit: "×",
-      value: (all) => ratio(all, packets("ku", 1), packets(contestant, 1)),
-    }),
-  ),
+  ...([
+    ["ku-ring", "forward", "packets/s without offload to the C AF_XDP forwarder", 0.95, 1000],
+    ["ku-ring", "nftables", "packets/s without offload to nftables", 1.25, 1000],
+    ["ku", "nftables", "packets/s to nftables", 4.5, 1000],
+    ["ku", "xdp", "packets/s to the static XDP program", 0.9, 1000],
+    ["ku", "nftables", "packets/s to nftables", 4, 100_000],
+  ] as const).map(([ours, theirs, what, bound, flows]): Claim => ({
+    what: `${what}, 1 service, ${text(flows)} flows`,
+    ...least(bound),
+    unit: "×",
+    value: (all) => ratio(all, packets(ours, 1, flows), packets(theirs, 1, flows)),
+  })),
   {
-    what: "packets/s with 10,000 services to 1",
+    what: "packets per CPU-second to nftables, 1 service, 1,000 flows",
+    ...least(1),
+    unit: "×",
+    value: (all) => {
+      const of = (contestant: string) => ({ ...packets(contestant, 1), name: "packets per CPU" });
+      return ratio(all, of("ku"), of("nftables"));
+    },
+  },
+  ...["ku", "ku-ring"].map((ours): Claim => ({
+    what: `${ours}: packets/s with 10,000 services to 1`,
     ...least(0.95),
     unit: "×",
-    value: (all) => ratio(all, packets("ku", services), packets("ku", 1)),
-  },
+    value: (all) => ratio(all, packets(ours, services), packets(ours, 1)),
+  })),
   {
     what: "packets/s to iptables, 10,000 services",
     ...least(10),
@@ -118,13 +135,18 @@ const CLAIMS: Claim[] = [
     unit: "ms",
     value: (all) => median(all, { name: "one pod, connected", params: { contestant: "ku", services } }),
   },
-  ...[["apply", "apply"], ["one pod", "one pod, connected"]].map(([name, ours]): Claim => ({
-    what: `${name}: time to nftables`,
-    ...most(1),
-    unit: "×",
-    value: (all) =>
-      ratio(all, { name: ours, params: { contestant: "ku" } }, { name, params: { contestant: "nftables" } }),
-  })),
+  ...["nftables", "iptables"].flatMap((contestant) =>
+    [["apply", "apply"], ["one pod", "one pod, connected"]].map(([name, ours]): Claim => ({
+      what: `${name}, 10,000 services: time to ${contestant}`,
+      ...most(1),
+      unit: "×",
+      value: (all) =>
+        ratio(all, { name: ours, params: { contestant: "ku", services } }, {
+          name,
+          params: { contestant, services },
+        }),
+    }))
+  ),
   ...["TypeScript", "C, phases"].map((by): Claim => ({
     what: `two workers to one, ${by}`,
     ...least(1.6),
@@ -141,6 +163,37 @@ const CLAIMS: Claim[] = [
       return ours === undefined || routing === undefined ? undefined : ours - routing;
     },
   },
+  ...["to the pod", "from the pod"].flatMap((direction): Claim[] => {
+    const bulk = (contestant: string, who = "client") => e2e("TCP bulk", contestant, { who, direction });
+    const against: [string, Wanted, Wanted, number][] = [
+      ["through a VIP, to nftables", bulk("ku auto"), bulk("nftables"), 1],
+      ["through a VIP, to routing", bulk("ku auto"), bulk("routing"), 0.92],
+      ["of bystanders, to the same without ku", bulk("ku auto", "bystander"), bulk("routing"), 0.97],
+    ];
+    return against.map(([what, ours, theirs, bound]) => ({
+      what: `TCP bulk ${direction}, mode auto, ${what}`,
+      ...least(bound),
+      unit: "×",
+      value: (all) => ratio(all, ours, theirs),
+    }));
+  }),
+  ...[1, services].flatMap((count) =>
+    ["kept", "new"].flatMap((connection): Claim[] => {
+      const of = (name: string, contestant: string) => e2e(name, contestant, { services: count, connection });
+      const what = `mode auto, connections ${connection}, ${text(count)} services, to nftables`;
+      return [{
+        what: `HTTP requests/s, ${what}`,
+        ...least(count === 1 ? 1 : 1.2),
+        unit: "×",
+        value: (all) => ratio(all, of("HTTP requests", "ku auto"), of("HTTP requests", "nftables")),
+      }, {
+        what: `HTTP p99, ${what}`,
+        ...most(1),
+        unit: "×",
+        value: (all) => ratio(all, of("HTTP p99", "ku auto"), of("HTTP p99", "nftables")),
+      }];
+    })
+  ),
 ];
 
 /** Rows: what, bound, measured, yes or no. */

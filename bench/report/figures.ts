@@ -10,6 +10,21 @@ export interface Wanted {
   params?: { [name: string]: string | number };
 }
 
+/** When the last record of a suite was made, and how many runs its records come from. */
+export interface Run {
+  suite: string;
+  runs: Set<string>;
+}
+
+/** The runs that `figures` come from, by suite; records that do not say when they were made are of a run "unknown". */
+export function runsOf(figures: readonly Figure[]): Run[] {
+  const suites = new Map<string, Set<string>>();
+  for (const { suite, run = "unknown" } of figures) {
+    suites.set(suite, (suites.get(suite) ?? new Set()).add(run));
+  }
+  return [...suites].map(([suite, runs]) => ({ suite, runs }));
+}
+
 /** The figures of `lines`, records as lines of JSON; the last of several of the same. */
 export function readFigures(lines: string): Figure[] {
   const figures = new Map<string, Figure>();

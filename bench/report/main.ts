@@ -1,12 +1,12 @@
 /**
  * Writes bench/RESULTS.md and the charts beside it from records: `deno run -A bench/report/main.ts records.jsonl … [--to FOLDER]`.
- * Of figures that are in several files the last one counts.
+ * Of figures that are in several files the last one counts; the report says which runs its parts come from.
  */
 
 import { ROOT } from "../../ffi/build/steps.ts";
 import { type Chart, drawChart, type Line } from "./chart.ts";
 import { claims, nat44 } from "./claims.ts";
-import { describe, type Figure, find, readFigures, text } from "./figures.ts";
+import { describe, type Figure, find, readFigures, runsOf, text } from "./figures.ts";
 import { machine } from "./machine.ts";
 
 const SUITES: [string, string][] = [
@@ -74,10 +74,15 @@ function chartOfServices(figures: readonly Figure[]): Chart {
 }
 
 function chartOfSessions(figures: readonly Figure[]): Chart {
-  const { params, ...wanted } = nat44("", 0, 1000);
+  // By turns where that was measured: the same shapes, and the figures of one process may be compared.
+  const params = { protocol: "udp", direction: "request", bytes: 64, services: 1000 };
+  const turns = { suite: "micro", name: "nat44 by turns", params };
+  const alone = nat44("", 0, 1000).params!;
+  const { flows: _, ...single } = alone;
   const lines = ["TypeScript", "C, phases", "C, single"].map((by) => {
-    const { flows: _, ...rest } = params!;
-    return lineOf(by, find(figures, { ...wanted, params: { ...rest, by } }), "flows");
+    const points = find(figures, { ...turns, params: { ...params, by } });
+    const wanted = { suite: "micro", name: "datapath", params: { ...single, by } };
+    return lineOf(by, points.length > 1 ? points : find(figures, wanted), "flows");
   });
   return {
     title: "nat44, UDP of 64 bytes, random flows over 1,000 services",
@@ -105,7 +110,12 @@ if (words.length === 0) {
   Deno.exit(2);
 }
 const figures = readFigures(words.map((path) => Deno.readTextFileSync(path)).join("\n"));
+const runs = runsOf(figures).map(({ suite, runs }) => [suite, [...runs].sort().join(", ")]);
+const merged = new Set(runs.map(([, when]) => when)).size > 1 || runs.some(([, when]) => when.includes(","))
+  ? "The figures come from more than one run. Within a run contestants take turns; across runs the machine may have been another.\n\n"
+  : "";
 const parts = [`# Measured\n\n${NOTES}`, table(["machine", ""], await machine())];
+parts.push(merged + table(["suite", "begun (UTC)"], runs));
 parts.push(`## It holds when\n\n${table(["what", "bound", "measured", "holds"], claims(figures))}`);
 const charts: [string, Chart][] = [["services", chartOfServices(figures)], [
   "sessions",
