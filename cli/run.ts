@@ -32,6 +32,11 @@ export const description: Description = {
       help: "Socket for the other commands (default /run/ku/ku.sock, or KU_SOCKET).",
     },
     {
+      words: ["--upgrade"],
+      help:
+        "Take over from the daemon that runs at the socket, with its configuration and sessions; it ends when this one has everything, and goes on if this one fails.",
+    },
+    {
       words: ["--workers"],
       value: { name: "N" },
       help: "Threads that move packets (default: RX queues of the interfaces, at most cores).",
@@ -62,6 +67,7 @@ export const description: Description = {
   examples: [
     { line: "ku run --interface eth0" },
     { line: "ku run --config /etc/ku.yaml --metrics 127.0.0.1:9753" },
+    { line: "ku run --upgrade --metrics 127.0.0.1:9753" },
   ],
 };
 
@@ -84,6 +90,7 @@ export function parse(args: readonly string[]): RunOptions | null {
   const workers = value("workers");
   const metrics = value("metrics");
   const stateDir = value("state-dir");
+  if (given.flags.has("upgrade")) options.upgrade = true;
   if (config !== undefined) options.config = config;
   if (stateDir !== undefined) options.stateDir = stateDir;
   if (workers !== undefined) options.workers = readWorkers(workers);

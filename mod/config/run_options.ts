@@ -14,6 +14,8 @@ export interface RunOptions {
   config?: string;
   /** Folder that keeps the running configuration; what is there goes before `config`. Absent: it is not kept. */
   stateDir?: string;
+  /** Take over from the daemon at `socket`: its configuration, instead of `config` and `stateDir`, and its sessions. */
+  upgrade?: boolean;
   /** Path of the Unix socket. */
   socket: string;
   /** Number of workers; absent: as many as the attached interfaces have RX queues, at most the cores. */

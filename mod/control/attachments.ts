@@ -61,6 +61,8 @@ export class Attachments {
   #lastTakers: ReadonlySet<number> = new Set();
   readonly #slots = new IdPool(1, MAX_INTERFACES + 1);
   readonly #byName = new Map<string, Attachment>();
+  /** Sockets that packets are steered to with the first `activate`; null: at once from then on. */
+  #waiting: { slot: number; queue: number; fd: number }[] | null = [];
 
   constructor(parts: {
     steering: Steering;
@@ -186,10 +188,24 @@ export class Attachments {
 
   /** Tells the steering programs of what has been brought up. From here on they take packets. */
   activate(): void {
+    for (const { slot, queue, fd } of this.#waiting ?? []) this.#steering.setSocket(slot, queue, fd);
+    this.#waiting = null;
     for (const attachment of this.#byName.values()) {
       if (attachment.active || attachment.link === null) continue;
       this.#steering.update(steeredLink(attachment, attachment.link));
       attachment.active = true;
+    }
+  }
+
+  /** Attaches all of them again, and opens their sockets, which somebody else has closed: up to (not including) `activate`. */
+  async reopen(): Promise<void> {
+    this.#waiting = [];
+    for (const attachment of this.list()) {
+      const { link, mode } = attachment;
+      if (link === null || mode === null) continue;
+      this.#steering.attach(steeredLink(attachment, link), mode);
+      await this.#openPorts(attachment, link, mode);
+      attachment.active = false;
     }
   }
 
@@ -354,7 +370,8 @@ export class Attachments {
         bind: mode === "native" ? "auto" : "copy",
       });
       attachment.zeroCopy ||= opened.zeroCopy;
-      if (receive) this.#steering.setSocket(slot, queue, opened.fd);
+      if (receive && this.#waiting !== null) this.#waiting.push({ slot, queue, fd: opened.fd });
+      else if (receive) this.#steering.setSocket(slot, queue, opened.fd);
       attachment.queueWorkers.push(worker.index);
       attachment.queues = queue + 1;
     }

@@ -12,9 +12,8 @@ import { LINE_MEMORY } from "../../ffi/memory.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import { closeFd, createEventFd } from "../../ffi/event_fd.ts";
 import { ConfigError } from "../config/model.ts";
-import { loadConfig } from "../config/file.ts";
 import type { RunOptions } from "../config/run_options.ts";
-import { type Checks, ConfigState } from "../config/state.ts";
+import type { ConfigState } from "../config/state.ts";
 import { VERSION } from "../config/version.ts";
 import { Counters } from "../metrics/counters.ts";
 import { Mirror } from "../netlink/mirror.ts";
@@ -27,18 +26,21 @@ import { queuesOf, Steering } from "../xdp/steering.ts";
 import { Attachments } from "./attachments.ts";
 import { Engine } from "./engine.ts";
 import { makeHandlers } from "./handlers.ts";
+import { Handing } from "./handing.ts";
 import { HostRoutes } from "./host_routes.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { initialState } from "./initial_state.ts";
 import { Log } from "./log.ts";
 import { serveMetrics } from "./metrics_server.ts";
 import { NamespaceLock } from "./namespace_lock.ts";
 import { Offload, offloadRoom } from "./offload.ts";
 import type { StopParams } from "./protocol.ts";
 import { Publisher } from "./publisher.ts";
-import { type RpcServer, serveRpc } from "./rpc_server.ts";
+import { type Handler, type RpcServer, serveRpc } from "./rpc_server.ts";
 import { MAX_POD_IDS, MAX_SERVICE_IDS, ServiceTables } from "./service_tables.ts";
 import { StateFile } from "./state_file.ts";
 import { SessionMemory } from "./session_memory.ts";
+import { Upgrade } from "./upgrade.ts";
 import { WorkerHandle } from "./worker_handle.ts";
 
 /** What is done to a part that stays with the kernel. */
@@ -101,6 +103,10 @@ class Daemon {
   #keeps = false;
   #fail: (reason: string) => void = () => {};
   #ask: (reason: string) => void = () => {};
+  #lock: NamespaceLock | null = null;
+  #server: RpcServer | null = null;
+  #metrics: { close(): Promise<void> } | null = null;
+  #stateFile: StateFile | null = null;
 
   constructor(options: RunOptions, log: Log) {
     this.#options = options;
@@ -125,34 +131,43 @@ class Daemon {
       );
     }
     // Whoever asked to end sees its connection closed when all else is done.
-    let server: RpcServer | null = null;
     this.#onStop("connections", async () => {
-      server?.release();
-      await server?.finished;
+      this.#server?.release();
+      await this.#server?.finished;
     });
-    const lock = await NamespaceLock.claim(options.socket);
-    this.#onStop("namespace lock", () => lock.release());
+    this.#onStop("namespace lock", () => this.#lock?.release());
+    const upgrade = options.upgrade ? await Upgrade.begin(options.socket) : null;
+    if (upgrade === null) this.#lock = await NamespaceLock.claim(options.socket);
+    else {
+      // The old daemon goes on with all of it if this one ends now.
+      this.#keeps = true;
+      this.#onStop("upgrade", () => upgrade.close());
+    }
     const mirror = await Mirror.open();
     this.#onStop("network mirror", () => mirror.close());
     mirror.done.catch((error: Error) => this.#fail(`network mirror : ${error.message}`));
-    const state = await this.#loadState(mirror);
+    const state = await this.#loadState(mirror, upgrade);
 
-    const workerCount = options.workers ?? defaultWorkers(state);
+    const workerCount = options.workers ?? upgrade?.offer.workers ?? defaultWorkers(state);
     const requests = new RequestSocket();
-    const pair = ensurePair(requests, workerCount);
     this.#onStop("netlink", () => requests.close());
+    upgrade?.checkPair(requests, workerCount);
+    const pair = ensurePair(requests, workerCount);
     this.#onStop("ku0 and ku1", () => deletePair(requests), KEEP);
     const hostRoutes = new HostRoutes(requests, pair.ku0.index, this.#log);
     this.#onStop("host routes", () => hostRoutes.clear(), KEEP);
     const steering = Steering.load(offloadRoom(state.conf, workerCount));
     this.#onStop("steering maps", () => steering.close());
     this.#onStop("steering programs", () => steering.detachAll(), KEEP);
-    steering.setPair(pair.ku0, pair.ku1);
+    if (upgrade === null) steering.setPair(pair.ku0, pair.ku1);
+    else steering.namePair(pair.ku0, pair.ku1);
 
     const sessions = new SessionMemory(workerCount, state.conf, steering.filter);
     const offload = new Offload(steering, workerCount, state.conf);
+    if (upgrade === null) offload.ready();
     const workers = await this.#startWorkers(workerCount, sessions, offload);
-    await this.#openHostPorts(workers, steering);
+    const openHostPorts = () => openPortsOfPair(workers, steering);
+    if (upgrade === null) await openHostPorts();
     const features = new XdpFeatures();
     this.#onStop("interface features", () => features.close());
     const attachments = new Attachments({ steering, workers, mirror, features, log: this.#log });
@@ -167,15 +182,36 @@ class Daemon {
       workers,
       ku0: pair.ku0,
       hostRoutes,
-      onFirst: async () => {
-        const sessions = await offload.adopt(workers);
-        if (sessions !== null) {
-          this.#log.info(`offload : took over ${sessions} sessions that the kernel repeats`);
-        }
-      },
     });
-    const stateFile = this.#openStateFile(state);
-    const onChanged = () => stateFile?.save();
+    if (upgrade !== null) {
+      // All that takes time, while the old daemon still works: nothing is attached yet.
+      await publisher.publish();
+      this.#lock = await upgrade.take(state);
+      offload.ready();
+      const { sessions, lost } = await upgrade.restore({ state, services, offload, workers });
+      this.#log.info(`upgrade : took over ${sessions} sessions`);
+      if (lost > 0) this.#log.warn(`upgrade : ${lost} sessions did not fit and go on untracked`);
+      await openHostPorts();
+      publisher.networkChanged();
+    }
+    publisher.onNext = async () => {
+      const sessions = await offload.adopt(workers);
+      if (sessions !== null) {
+        this.#log.info(`offload : took over ${sessions} sessions that the kernel repeats`);
+      }
+    };
+    await attachments.sync(state.interfaces);
+    attachments.freeFormerSlots();
+    if (upgrade === null) this.#removeLeftovers(steering);
+    await publisher.publish();
+    if (upgrade !== null) {
+      steering.attachPair();
+      this.#log.info(`upgrade : packets are taken again after ${Math.round(upgrade.elapsedMs)} ms`);
+      this.#removeLeftovers(steering);
+    }
+    this.#stateFile = this.#openStateFile(state);
+    this.#onStop("state file", () => this.#stateFile?.close());
+    const onChanged = () => this.#stateFile?.save();
     const parts = {
       state,
       services,
@@ -189,12 +225,6 @@ class Daemon {
       onChanged,
     };
     const engine = new Engine(parts);
-    await attachments.sync(state.interfaces);
-    attachments.freeFormerSlots();
-    for (const name of steering.removeLeftovers()) {
-      this.#log.info(`interface ${name} : removed programs that an earlier ku left`);
-    }
-    await publisher.publish();
     await engine.makeOffloadRoom(); // an earlier ku may have left less
     onChanged();
 
@@ -208,20 +238,37 @@ class Daemon {
     });
     this.#onStop("housekeeping", () => housekeeping.stop());
     const shown = { ...parts, startedSeconds: nowSeconds() };
-    if (options.metrics !== undefined) {
-      const metrics = serveMetrics(options.metrics, shown);
-      this.#onStop("metrics", () => metrics.close());
-    }
+    const serveAll = () => {
+      if (options.metrics !== undefined) this.#metrics = serveMetrics(options.metrics, shown);
+    };
+    serveAll();
+    this.#onStop("metrics", () => this.#metrics?.close());
+    const handing = new Handing({
+      ...parts,
+      engine,
+      steering,
+      socketPath: options.socket,
+      openHostPorts,
+      letGo: () => this.#letGo(),
+      takeBack: async () => {
+        this.#lock = await NamespaceLock.succeed(options.socket);
+        serveAll();
+        this.#stateFile = this.#openStateFile(state);
+        if (!this.#server!.isThere()) await this.#serve(handlers, true);
+      },
+      leave: () => {
+        this.#log.info("stopping : another process has taken over");
+        Deno.exit(0);
+      },
+      onLost: (reason) => this.#fail(reason),
+    });
     const onStop = ({ keep }: StopParams) => {
       this.#keeps = keep;
       this.#ask(keep ? "asked to, the kernel goes on" : "asked to");
     };
-    server = await serveRpc({
-      path: options.socket,
-      handlers: makeHandlers({ ...shown, engine, onStop }),
-      onInternalError: (method, error) => this.#log.error(`${method} : ${(error as Error).stack ?? error}`),
-    });
-    this.#onStop("control socket", () => server!.close());
+    const handlers = makeHandlers({ ...shown, engine, handing, onStop });
+    await this.#serve(handlers, upgrade !== null);
+    this.#onStop("control socket", () => this.#server?.close());
     for (const { name, mode, reason } of attachments.list()) {
       this.#log.info(`interface ${name} : attached, ${mode} (${reason})`);
     }
@@ -230,6 +277,8 @@ class Daemon {
         `policy routing : ${mirror.foreignRuleCount} rules are not followed, ku routes by the main table`,
       );
     }
+    await upgrade?.done();
+    this.#keeps = false;
   }
 
   /** Undoes what `start` did, all of it even when a step fails. */
@@ -249,12 +298,11 @@ class Daemon {
     this.#undo.push({ name, action, keeping });
   }
 
-  /** The saved configuration, else the configuration file; and the interfaces of the command line. */
-  async #loadState(mirror: Mirror): Promise<ConfigState> {
+  async #loadState(mirror: Mirror, upgrade: Upgrade | null): Promise<ConfigState> {
     const checks = {
       interfaceExists: (name: string) => mirror.linkByName(name) !== undefined,
     };
-    const state = this.#restore(checks) ?? await this.#configured(checks);
+    const state = upgrade?.state(checks) ?? await initialState(this.#options, checks, this.#log);
     for (const name of new Set(this.#options.interfaces)) {
       if (!state.interfaces.has(name)) state.apply({ method: "interface", params: { name } });
     }
@@ -262,44 +310,32 @@ class Daemon {
     return state;
   }
 
-  /** What the last daemon saved. An interface that is not there any more waits for its return, as it would have under that daemon. */
-  #restore(checks: Checks): ConfigState | null {
-    const { stateDir, config } = this.#options;
-    const text = stateDir === undefined ? null : StateFile.read(stateDir);
-    if (stateDir === undefined || text === null) return null;
-    const path = StateFile.pathIn(stateDir);
-    const state = new ConfigState(checks);
-    state.replaceWith(loadConfig(text, path));
-    this.#log.info(`restored : ${state.vips.size} VIPs, ${state.interfaces.size} interfaces from ${path}`);
-    if (config !== undefined) {
-      this.#log.info(`config ${config} : not read, "ku apply -f ${config}" brings the node to it`);
-    }
-    for (const name of state.interfaces.keys()) {
-      if (!checks.interfaceExists?.(name)) {
-        this.#log.warn(`interface ${name} : is not there, waiting for it to come`);
-      }
-    }
-    return state;
-  }
-
-  async #configured(checks: Checks): Promise<ConfigState> {
-    const { config } = this.#options;
-    if (config === undefined) return new ConfigState(checks);
-    let text: string;
-    try {
-      text = await Deno.readTextFile(config);
-    } catch (error) {
-      throw new ConfigError("config", config, `cannot be read: ${(error as Error).message}`);
-    }
-    return loadConfig(text, config, checks);
-  }
-
   #openStateFile(state: ConfigState): StateFile | null {
     const { stateDir } = this.#options;
-    if (stateDir === undefined) return null;
-    const file = new StateFile(stateDir, state, this.#log);
-    this.#onStop("state file", () => file.close());
-    return file;
+    return stateDir === undefined ? null : new StateFile(stateDir, state, this.#log);
+  }
+
+  #removeLeftovers(steering: Steering): void {
+    for (const name of steering.removeLeftovers()) {
+      this.#log.info(`interface ${name} : removed programs that an earlier ku left`);
+    }
+  }
+
+  async #serve(handlers: Record<string, Handler>, replaces: boolean): Promise<void> {
+    const onInternalError = (method: string, error: unknown) =>
+      this.#log.error(`${method} : ${(error as Error).stack ?? error}`);
+    const path = this.#options.socket;
+    this.#server = await serveRpc({ path, handlers, onInternalError, replaces });
+  }
+
+  /** Gives up what only one daemon can have. */
+  async #letGo(): Promise<void> {
+    await this.#stateFile?.close();
+    this.#stateFile = null;
+    await this.#metrics?.close();
+    this.#metrics = null;
+    this.#lock?.release();
+    this.#lock = null;
   }
 
   async #startWorkers(count: number, sessions: SessionMemory, offload: Offload): Promise<WorkerHandle[]> {
@@ -325,20 +361,20 @@ class Daemon {
     }
     return workers;
   }
+}
 
-  /** Slot 0: worker i receives on queue i of ku1. */
-  async #openHostPorts(workers: readonly WorkerHandle[], steering: Steering): Promise<void> {
-    for (const worker of workers) {
-      const { fd } = await worker.request<PortOpened>({
-        kind: "openPort",
-        slot: 0,
-        interfaceName: KU1,
-        queue: worker.index,
-        receive: true,
-        bind: "copy",
-      });
-      steering.setSocket(0, worker.index, fd);
-    }
+/** Slot 0: worker i receives on queue i of ku1. */
+async function openPortsOfPair(workers: readonly WorkerHandle[], steering: Steering): Promise<void> {
+  for (const worker of workers) {
+    const { fd } = await worker.request<PortOpened>({
+      kind: "openPort",
+      slot: 0,
+      interfaceName: KU1,
+      queue: worker.index,
+      receive: true,
+      bind: "copy",
+    });
+    steering.setSocket(0, worker.index, fd);
   }
 }
 

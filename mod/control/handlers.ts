@@ -14,6 +14,7 @@ import { VERSION } from "../config/version.ts";
 import type { Engine } from "./engine.ts";
 import { Captures } from "./capture.ts";
 import { explain } from "./explain.ts";
+import type { Handing } from "./handing.ts";
 import { reportAll } from "./offload.ts";
 import type { ApplyParams, ImportParams, Method, Methods, ShowVersion, StopParams } from "./protocol.ts";
 import type { Asker } from "./rpc_answer.ts";
@@ -36,7 +37,7 @@ type Handlers = {
 
 /** One handler for every method of the protocol. */
 export function makeHandlers(
-  parts: ShowParts & { engine: Engine; onStop: (params: StopParams) => void },
+  parts: ShowParts & { engine: Engine; handing: Handing; onStop: (params: StopParams) => void },
 ): Record<string, Handler> {
   const taps = new Taps(parts.workers);
   const trace = new Trace(parts, taps);
@@ -67,6 +68,13 @@ export function makeHandlers(
       asker.stay();
       parts.onStop({ keep });
       return null;
+    },
+    handOver: (params) => {
+      const fields = new Fields(params, "", "params");
+      const format = fields.number("format") ?? 0;
+      const commit = fields.boolean("commit") ?? false;
+      fields.end();
+      return commit ? parts.handing.give(format) : parts.handing.offer(format);
     },
     show: () => showKu(parts),
     showVip: async (params) => {

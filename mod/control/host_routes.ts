@@ -25,12 +25,17 @@ export class HostRoutes {
   /** Prefixes that have a route of ku's. */
   readonly #present = new Set<string>();
 
-  /** Takes routes that an earlier daemon left away; `ifindex` is ku0's. */
+  /** Takes over routes that an earlier daemon left; those by another link than ku0, whose `ifindex` it is, are taken away. */
   constructor(socket: RequestSocket, ifindex: number, log: Log) {
     this.#socket = socket;
     this.#ifindex = ifindex;
     this.#log = log;
-    this.#report(deleteRoutes(socket, listOwnRoutes(socket)));
+    const left = listOwnRoutes(socket);
+    const isOurs = (route: OwnRoute) => route.ifindex === ifindex && route.metric === METRIC;
+    this.#report(deleteRoutes(socket, left.filter((route) => !isOurs(route))));
+    for (const { address, prefixLength } of left.filter(isOurs)) {
+      this.#present.add(`${formatAddress(to16Bytes(address))}/${prefixLength}`);
+    }
   }
 
   /** Makes `prefixes` (canonical text) the ones that lead to ku0. What the kernel refuses is logged. */

@@ -9,6 +9,11 @@
 import { ConfigError } from "../config/model.ts";
 
 const LOCK_NAME = "\0ku-daemon";
+/** Where a daemon that takes over (`ku run --upgrade`) listens for the one that leaves. */
+export const SUCCESSOR_NAME = "\0ku-successor";
+
+const SUCCEED_TRIES = 500;
+const SUCCEED_PAUSE_MS = 2;
 
 export class NamespaceLock {
   readonly #listener: Deno.UnixListener;
@@ -34,6 +39,18 @@ export class NamespaceLock {
     const lock = new NamespaceLock(listener);
     lock.#answer(`pid ${Deno.pid}, socket ${socketPath}`);
     return lock;
+  }
+
+  /** `claim` from a holder that is about to release it: closing a listener takes the runtime a moment. */
+  static async succeed(socketPath: string): Promise<NamespaceLock> {
+    for (let left = SUCCEED_TRIES;; left--) {
+      try {
+        return await NamespaceLock.claim(socketPath);
+      } catch (error) {
+        if (left === 0) throw error;
+        await new Promise((resolve) => setTimeout(resolve, SUCCEED_PAUSE_MS));
+      }
+    }
   }
 
   /** Gives the namespace free. */

@@ -49,9 +49,31 @@ export class Offload {
     this.#flows = wordsOf(maps.flows);
     this.#workerCount = workerCount;
     this.#conf = conf;
-    if (maps.takenOver && mendOffload(this.#memory) !== 0) return; // which goes on; see `adopt`
+  }
+
+  /** Makes the memory ready, before the first session: nobody but the programs may use it from now on. */
+  ready(): void {
+    if (this.#maps.takenOver && mendOffload(this.#memory) !== 0) return; // which goes on; see `adopt`
     prepareOffload(this.#memory, newSeed());
-    if (conf.offload) setOffloadEpoch(this.#memory, newEpoch());
+    if (this.#conf.offload) setOffloadEpoch(this.#memory, newEpoch());
+  }
+
+  /** Begins anew after another process has used the memory: the workers, which were suspended, have all their sessions back. */
+  async restart(workers: readonly WorkerHandle[]): Promise<void> {
+    setOffloadEpoch(this.#memory, 0);
+    await Promise.all(workers.map((worker) => worker.request({ kind: "resume" })));
+    this.#memory.index.fill(0);
+    if (this.#conf.offload) setOffloadEpoch(this.#memory, newEpoch());
+  }
+
+  /** Number of worker `index`'s first flow among those of all. */
+  firstFlowOf(index: number): number {
+    return index * this.#share;
+  }
+
+  /** The worker whose flow this is. */
+  workerOf(flow: number): number {
+    return Math.floor(flow / this.#share);
   }
 
   /**

@@ -8,6 +8,7 @@
  * Reference: https://www.jsonrpc.org/specification
  */
 
+import type { HandoverOffer } from "./handover.ts";
 import type {
   Command,
   Conf,
@@ -360,6 +361,8 @@ export interface Methods {
   clearNodeCounters: { params: NoParams; result: null };
   /** Ends the daemon; the connection is closed when it is gone. */
   stop: { params: StopParams; result: null };
+  /** Between two daemons: what there is, or, with `commit`, all of it (null then). */
+  handOver: { params: { format: number; commit: boolean }; result: HandoverOffer | null };
   show: { params: NoParams; result: ShowKu };
   showVip: { params: { verbose: boolean }; result: ShowVip[] | ShowVipVerbose[] };
   showNodeCounters: { params: NoParams; result: ShowNodeCounter[] };

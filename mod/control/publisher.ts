@@ -34,8 +34,6 @@ export interface PublisherParts {
   workers: readonly WorkerHandle[];
   ku0: Link;
   hostRoutes: HostRoutes;
-  /** Called once, when the workers run the first generation, and before packets are steered to them. */
-  onFirst: () => Promise<void>;
 }
 
 export class Publisher {
@@ -45,6 +43,8 @@ export class Publisher {
   #staged: StageRequest | null = null;
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
+  /** Called once, when the workers run the next generation, and before what is new in it is steered to them. */
+  onNext: (() => Promise<void>) | null = null;
 
   constructor(parts: PublisherParts) {
     this.#parts = parts;
@@ -116,7 +116,9 @@ export class Publisher {
     await Promise.all(workers.map((worker) => worker.running(generation)));
     this.#generation = generation;
     this.#staged = stage;
-    if (generation === 1) await this.#parts.onFirst();
+    const { onNext } = this;
+    this.onNext = null;
+    await onNext?.();
 
     // What comes is steered from now on.
     steering.match.add(services.matchKeys.takeAdded());

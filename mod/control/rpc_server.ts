@@ -19,6 +19,8 @@ export type { Handler };
 
 export interface RpcServerOptions extends AnswerOptions {
   path: string;
+  /** Takes the place of a daemon that listens there and is about to leave, at one stroke. */
+  replaces?: boolean;
   /** Ends the server: no new clients, connections closed, socket removed. */
   signal?: AbortSignal;
   /** Bounds, for tests. */
@@ -33,6 +35,8 @@ export interface RpcServer {
   close(): void;
   /** Closes the connections as well that were to stay. */
   release(): void;
+  /** Whether `path` still leads here. */
+  isThere(): boolean;
   /** Settles when the last connection is gone. */
   readonly finished: Promise<void>;
 }
@@ -42,7 +46,7 @@ const DEFAULT_WRITE_TIMEOUT_MS = 10_000;
 
 /** Starts listening; resolves once clients can connect. Throws ConfigError when a daemon lives at `path`. */
 export async function serveRpc(options: RpcServerOptions): Promise<RpcServer> {
-  const listener = await listen(options.path);
+  const listener = await listen(options.path, options.replaces ?? false);
   const socket = Deno.lstatSync(options.path);
   const connections = new Set<Connection>();
   const close = (): void => {
@@ -60,20 +64,24 @@ export async function serveRpc(options: RpcServerOptions): Promise<RpcServer> {
   const finished = accept(listener, connections, options).finally(close);
   if (options.signal?.aborted) close();
   options.signal?.addEventListener("abort", close, { once: true });
-  return { path: options.path, close, release, finished };
+  const isThere = () => isOwn(options.path, socket);
+  return { path: options.path, close, release, isThere, finished };
 }
 
 /** Binds the socket. A lock on its directory keeps two daemons that start at once from replacing each other. */
-async function listen(path: string): Promise<Deno.UnixListener> {
+async function listen(path: string, replaces: boolean): Promise<Deno.UnixListener> {
   const directory = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) || "/" : ".";
   const lock = openDirectory(directory);
   try {
     await lock.lock(true);
-    await removeStale(path);
+    const own = replaces ? `${path}.next` : path;
+    await removeStale(own);
     // No permission bits for group and others at bind(2): there is no moment between bind and chmod.
     const before = Deno.umask(0o177);
     try {
-      return Deno.listen({ transport: "unix", path });
+      const listener = Deno.listen({ transport: "unix", path: own });
+      if (replaces) await Deno.rename(own, path);
+      return listener;
     } finally {
       Deno.umask(before);
     }
@@ -127,10 +135,18 @@ function cannot(what: string, path: string, error: unknown): ConfigError {
 /** Removes the socket unless somebody has put another one in its place. */
 function removeOwn(path: string, own: Deno.FileInfo): void {
   try {
-    const now = Deno.lstatSync(path);
-    if (now.ino === own.ino && now.dev === own.dev) Deno.removeSync(path);
+    if (isOwn(path, own)) Deno.removeSync(path);
   } catch {
     // Gone already: nothing to remove.
+  }
+}
+
+function isOwn(path: string, own: Deno.FileInfo): boolean {
+  try {
+    const now = Deno.lstatSync(path);
+    return now.ino === own.ino && now.dev === own.dev;
+  } catch {
+    return false;
   }
 }
 

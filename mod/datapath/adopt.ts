@@ -24,11 +24,25 @@ import { reviseFlows } from "./offload.ts";
 import { SESSION_STAMP_SHIFT } from "./session_hit.ts";
 import { TCP_NOTE_ESTABLISHED, TCP_NOTE_REPLY_SEEN } from "./tcp_state.ts";
 
+/** What flows had carried when an earlier ku handed their sessions over, by their number among those of all workers. */
+export type HandedFlows = ReadonlyMap<number, Float64Array>;
+
 /** See Processor.adoptOffload. */
-export function adoptFlows(c: Context): number {
+export function adoptFlows(c: Context, handed: HandedFlows): number {
   const { offload } = c;
   if (offload === null) return 0;
   offload.adopt((flow, protocol, isWide, original, reply) => {
+    const told = handed.get(offload.first + flow);
+    const known = told === undefined ? -1 : handedSession(c, protocol, isWide, original, reply);
+    if (known >= 0) {
+      const { words } = isWide ? c.sessions6 : c.sessions4;
+      words[known + SESSION_LAST_SEEN] = Math.min(
+        Math.max(offload.lastSeen(flow), words[known + SESSION_LAST_SEEN]),
+        c.now,
+      );
+      words[known + SESSION_OFFLOAD] = flow + 1;
+      return { entry: known, service: words[known + SESSION_SERVICE], pod: words[known + SESSION_POD], told };
+    }
     const service = serviceOf(c, protocol, isWide, original);
     const pod = service < 0 ? -1 : podOf(c, service, isWide, reply);
     if (pod < 0) return null;
@@ -50,6 +64,24 @@ export function adoptFlows(c: Context): number {
   });
   reviseFlows(c);
   return offload.used;
+}
+
+/** The session of the flow, if it has come another way; -1. */
+function handedSession(
+  c: Context,
+  protocol: number,
+  isWide: boolean,
+  original: Int32Array,
+  reply: Int32Array,
+): number {
+  const table = isWide ? c.sessions6 : c.sessions4;
+  table.key.set(original.subarray(0, table.key.length));
+  const entry = table.findOriginal(protocol, c.now);
+  if (entry < 0) return -1;
+  for (let i = 0; i < table.replyKey.length; i++) {
+    if (table.words[entry + table.replyAt + i] !== reply[i]) return -1;
+  }
+  return entry;
 }
 
 /** The service that the client's tuple leads to; negative: none any more. */

@@ -53,7 +53,7 @@ import { makeForward4 } from "./known4.ts";
 import { makeForward6 } from "./known6.ts";
 import { makeLookAhead4 } from "./look_ahead4.ts";
 import { makeLookAhead6 } from "./look_ahead6.ts";
-import { adoptFlows } from "./adopt.ts";
+import { adoptFlows, type HandedFlows } from "./adopt.ts";
 import { followFlows, reviseFlows, withdrawAll } from "./offload.ts";
 import { makePiece, piecesLeft } from "./pieces.ts";
 import { readReports } from "./reports.ts";
@@ -179,10 +179,10 @@ export class Processor {
 
   /**
    * Makes sessions of the flows that an earlier ku left in the kernel, where the running tables still agree with them, and ends the
-   * others; before any packet. Returns how many there are.
+   * others; before any packet. `handed`: what was told of those whose sessions are in the tables already. Returns how many there are.
    */
-  adoptOffload(): number {
-    return adoptFlows(this.#context);
+  adoptOffload(handed: HandedFlows = new Map()): number {
+    return adoptFlows(this.#context, handed);
   }
 
   /** Has the kernel repeat nothing any more. */

@@ -77,6 +77,14 @@ export class AffinityTable {
     words[entry + SEEN] = now;
   }
 
+  /** Visits every note: service, client address (four words from `at` of `words`), pod, second. */
+  forEach(visit: (service: number, at: number, pod: number, seen: number) => void): void {
+    for (let entry = HEADER_WORDS; entry < this.words.length; entry += STRIDE) {
+      if (this.words[entry] === 0) continue;
+      visit(this.words[entry] - 1, entry + ADDRESS, this.words[entry + POD], this.words[entry + SEEN]);
+    }
+  }
+
   #bucket(service: number, tuple: Int32Array): number {
     const hash = sourceHash6(tuple, 0) ^ Math.imul(service + 1, 0x9e3779b1);
     return HEADER_WORDS + ((hash ^ (hash >>> 16)) & this.#mask) * WAYS * STRIDE;

@@ -33,6 +33,8 @@ export interface Adopted {
   entry: number;
   service: number;
   pod: number;
+  /** Packets and bytes of both directions that somebody was told of before: 0 if absent. */
+  told?: Float64Array;
 }
 
 /** See OffloadTable.adopt. */
@@ -218,6 +220,7 @@ export class OffloadTable {
         this.#flows[at + layout.FLOW_SERVICE] = adopted.service;
         this.#flows[at + layout.FLOW_POD] = adopted.pod;
         this.#flows[at + layout.FLOW_WORKER] = this.#worker;
+        if (adopted.told !== undefined) this.#told.set(adopted.told, 4 * flow);
         this.begun++;
       } else {
         this.#flows[at + layout.FLOW_SERVICE] = -1;
@@ -270,7 +273,7 @@ export class OffloadTable {
       const way = at + layout.FLOW_WAYS + direction * layout.WAY_WORDS;
       const told = 4 * flow + 2 * direction;
       const packets = readU64(flows, way + layout.WAY_PACKETS);
-      if (packets === this.#told[told]) continue;
+      if (packets <= this.#told[told]) continue;
       const bytes = readU64(flows, way + layout.WAY_BYTES);
       const morePackets = packets - this.#told[told];
       const moreBytes = bytes - this.#told[told + 1];
@@ -283,6 +286,16 @@ export class OffloadTable {
       this.#told[told] = packets;
       this.#told[told + 1] = bytes;
     }
+  }
+
+  /** Packets and bytes of both directions that the counter was told, by flow: a copy. */
+  toldOfAll(): Float64Array {
+    return this.#told.slice();
+  }
+
+  /** Number of flow 0 among those of all workers. */
+  get first(): number {
+    return this.#first;
   }
 
   /** Second of the last packet that the programs repeated, or in which the worker said that there was one. */

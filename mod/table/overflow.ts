@@ -143,6 +143,14 @@ export class OverflowTable {
     return this.find(protocol, now) === entry;
   }
 
+  /** Visits the notes that are valid at `now`. */
+  forEach(now: number, visit: (entry: number) => void): void {
+    for (let place = 0; place < this.places; place++) {
+      const entry = HEADER_WORDS + place * this.stride;
+      if (this.words[entry + SESSION_KIND] !== 0 && !this.#expired(entry, now)) visit(entry);
+    }
+  }
+
   /** Frees the expired among `count` notes from place `cursor` on; returns the place to go on with (round the table). */
   sweep(cursor: number, count: number, now: number): number {
     for (; count > 0; count--) {

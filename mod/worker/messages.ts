@@ -201,6 +201,33 @@ export interface TapRequest {
   ranges: readonly TapRange[] | null;
 }
 
+/**
+ * Closes every socket and leaves the kernel's flows alone from now on, for another process takes them. Answered with what the worker's
+ * counters have been told of them (OffloadTable.toldOfAll).
+ */
+export interface SuspendRequest {
+  kind: "suspend";
+}
+
+/** The other one did not: all sessions are the worker's again, and flows may be begun. */
+export interface ResumeRequest {
+  kind: "resume";
+}
+
+/** Sessions, notes of untracked flows and affinity of an earlier process, before the first packet. Answered with how many sessions found no room. */
+export interface RestoreRequest extends HandedRecords {
+  kind: "restore";
+}
+
+/** As mod/table/session_records.ts packs them; affinity: service, four words of address, pod, second. */
+export interface HandedRecords {
+  sessions4: Int32Array;
+  sessions6: Int32Array;
+  notes4: Int32Array;
+  notes6: Int32Array;
+  affinity: Int32Array;
+}
+
 /** Closes every socket and ends the worker. */
 export interface StopRequest {
   kind: "stop";
@@ -219,6 +246,9 @@ export type WorkerRequest =
   | MoveOffloadRequest
   | ReportRequest
   | TapRequest
+  | SuspendRequest
+  | ResumeRequest
+  | RestoreRequest
   | StopRequest;
 
 export type WorkerMessage = WorkerRequest & { id: number };

@@ -15,8 +15,9 @@ import { Mailbox } from "../table/mailbox.ts";
 import { OffloadTable } from "../table/offload.ts";
 import type { OffloadMemory } from "../table/offload_memory.ts";
 import { OverflowTable } from "../table/overflow.ts";
-import { SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
+import { SESSION_OFFLOAD, SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
 import { moveSessions } from "../table/session_move.ts";
+import { recordWords, toldOf, unpackNotes, unpackSessions } from "../table/session_records.ts";
 import { XskSocket } from "../xdp/socket.ts";
 import { Umem } from "../xdp/umem.ts";
 import { BurstContext, flushAll, POOL_RESERVE, refill } from "./burst.ts";
@@ -29,6 +30,7 @@ import type {
   OffloadPlan,
   OpenPortRequest,
   PortOpened,
+  RestoreRequest,
   SessionBuffers,
   SharedMemory,
   StageRequest,
@@ -48,6 +50,8 @@ export class WorkerState {
   /** The generation that runs. */
   generation = 0;
   stopped = false;
+  /** Another process has the kernel's flows. */
+  suspended = false;
 
   readonly #index: number;
   readonly #umem: Umem;
@@ -57,6 +61,7 @@ export class WorkerState {
   readonly #offload: OffloadTable;
   readonly #overflow4: OverflowTable;
   readonly #overflow6: OverflowTable;
+  readonly #affinity: AffinityTable;
   /** Mailboxes to the other workers, in their order, and the descriptors that wake them. */
   readonly #outboxes: Mailbox[];
   readonly #otherWakeFds: number[];
@@ -71,6 +76,8 @@ export class WorkerState {
   /** Sessions that the kernel may repeat, by configuration. */
   #offloadLimit: number;
   #staged: Tables | null = null;
+  /** What an earlier process was told of flows whose sessions it has handed over. */
+  readonly #handed = new Map<number, Float64Array>();
 
   constructor(start: StartRequest) {
     this.words = new Int32Array(start.control);
@@ -87,6 +94,7 @@ export class WorkerState {
       others(buffers).map((buffer) => new OverflowTable(buffer));
     this.#outboxes = others(start.mailboxes[this.#index]).map((buffer) => new Mailbox(buffer));
     this.#otherWakeFds = others(start.wakeFds);
+    this.#affinity = new AffinityTable(start.affinity[this.#index]);
     this.#buffers = start.sessions;
     this.#offload = viewOffload(start, this.#counters);
     this.#offloadLimit = this.#offload.limit;
@@ -101,7 +109,7 @@ export class WorkerState {
       othersOverflow4: overflows(start.overflow.four),
       othersOverflow6: overflows(start.overflow.six),
       inboxes: others(start.mailboxes.map((to) => to[this.#index])).map((buffer) => new Mailbox(buffer)),
-      affinity: new AffinityTable(start.affinity[this.#index]),
+      affinity: this.#affinity,
       othersAffinity: others(start.affinity).map((buffer) => new AffinityTable(buffer)),
       offload: this.#offload,
       workerIndex: this.#index,
@@ -136,7 +144,7 @@ export class WorkerState {
         return this.#flush(request);
       case "adoptOffload":
         this.context.processor.now = nowSeconds();
-        return this.context.processor.adoptOffload();
+        return this.context.processor.adoptOffload(this.#handed);
       case "limitOffload":
         return this.#limitOffload(request.limit);
       case "moveOffload":
@@ -145,6 +153,12 @@ export class WorkerState {
         return this.#report();
       case "tap":
         return this.#tap(request);
+      case "suspend":
+        return this.#suspend();
+      case "resume":
+        return this.#resume();
+      case "restore":
+        return this.#restore(request);
       case "stop":
         return this.#stop();
     }
@@ -293,10 +307,62 @@ export class WorkerState {
     return this.#limitOffload(plan.limit);
   }
 
+  #suspend(): Float64Array {
+    for (const port of [...this.context.ports]) this.#closePort(port.slot);
+    this.context.processor.now = nowSeconds();
+    this.context.processor.followOffload(0, this.#offload.capacity);
+    this.suspended = true;
+    return this.#offload.toldOfAll();
+  }
+
+  #resume(): null {
+    this.suspended = false;
+    this.context.processor.withdrawOffload();
+    return null;
+  }
+
+  #restore(request: RestoreRequest): number {
+    const now = nowSeconds();
+    let lost = 0;
+    for (
+      const { packed, table, overflow, notes } of [
+        {
+          packed: request.sessions4,
+          table: this.#sessions4,
+          overflow: this.#overflow4,
+          notes: request.notes4,
+        },
+        {
+          packed: request.sessions6,
+          table: this.#sessions6,
+          overflow: this.#overflow6,
+          notes: request.notes6,
+        },
+      ]
+    ) {
+      unpackNotes(notes, overflow);
+      lost += unpackSessions(packed, table, now, overflow);
+      for (let at = 0; at < packed.length; at += recordWords(table.addressWords)) {
+        const flow = packed[at + SESSION_OFFLOAD] - 1;
+        if (flow >= 0) this.#handed.set(flow, toldOf(packed, at, table.addressWords));
+      }
+    }
+    const { affinity } = request;
+    for (let at = 0; at < affinity.length; at += 7) {
+      this.#affinity.note(
+        affinity[at],
+        affinity.subarray(at + 1, at + 5),
+        affinity[at + 5],
+        affinity[at + 6],
+      );
+    }
+    return lost;
+  }
+
   #report(): WorkerReport {
     const { pool, ports, processor } = this.context;
     processor.now = nowSeconds();
-    processor.followOffload(0, this.#offload.capacity);
+    if (!this.suspended) processor.followOffload(0, this.#offload.capacity);
     const { used, begun, refused, packets, bytes } = this.#offload;
     return {
       offload: { used, begun, refused, packets, bytes },

@@ -98,7 +98,9 @@ function burstLoop(own: WorkerState): void {
     if (context.processor.takeWakes()) own.wakeOthers();
     if (context.processor.takeUnresolved(unresolved)) tellUnresolved(own);
     if (Atomics.load(words, WORD_SENT) !== handled) return;
-    if (now !== swept) {
+    if (own.suspended) {
+      following = 0;
+    } else if (now !== swept) {
       following = context.processor.followOffload(0, FOLLOW_SLICE);
       sweep(own, now, now - swept);
       swept = now;

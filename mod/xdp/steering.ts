@@ -23,10 +23,10 @@ import { LEAST_OFFLOAD_SESSIONS, offloadEntries, OffloadMaps } from "./offload_m
 import { findFormerMaps, type FormerMaps } from "./former_maps.ts";
 import { loadPrograms } from "./steering_object.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
+import { ParkedSocket } from "./parked_socket.ts";
 import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
 import { attachXdp, detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
 
-/** Queues of an interface that can have sockets: to receive (QUEUES_PER_SLOT of them at most), and to transmit. */
 export { queuesOf };
 
 // ffi/bpf/maps.h
@@ -47,7 +47,7 @@ const FILTER_PAGES = 1025;
 const CONF_NODE_PORTS = 1;
 const FIRST = new Uint8Array(new ArrayBuffer(4));
 
-/** How to steer, as asked for. */
+/** As asked for. */
 export type SteeringMode = "auto" | "native" | "tc" | "generic";
 
 /** How an interface is steered, and why so. */
@@ -96,6 +96,7 @@ export class Steering {
   readonly #localTexts = new Set<string>();
   #pair: { ku0: InterfaceName; ku1: InterfaceName } | null = null;
   #hasNodePorts = false;
+  #parked: ParkedSocket | null = null;
 
   /** Slots that interfaces had when an earlier ku's maps were taken over, by interface index; empty when there were none. */
   readonly formerSlots: ReadonlyMap<number, number>;
@@ -135,10 +136,15 @@ export class Steering {
     }
   }
 
+  /** Names the pair to the programs, which are not on it yet: what they take goes to ku0. */
+  namePair(ku0: InterfaceName, ku1: InterfaceName): void {
+    this.#pair = { ku0, ku1 };
+    this.#writeConf();
+  }
+
   /**
-   * Attaches the pair's programs: ku0 takes back what the worker sends, ku1 gives everything to its sockets. What goes
-   * by way of ku0 has its checksums completed by the kernel, which is faster at it. Returns how ku1 is attached.
-   * Throws SystemError.
+   * Attaches the pair's programs: ku0 takes back what the worker sends, ku1 gives everything to its sockets. What goes by way of ku0
+   * has its checksums completed by the kernel, which is faster at it. Returns how ku1 is attached. Throws SystemError.
    */
   setPair(ku0: InterfaceName, ku1: InterfaceName): "native" | "generic" {
     setTransmitChecksumOffload(ku0.name, false);
@@ -151,9 +157,25 @@ export class Steering {
       mode = "generic";
       attachXdp(ku1, this.#object.program("ku_ring"), mode);
     }
-    this.#pair = { ku0, ku1 };
-    this.#writeConf();
+    this.namePair(ku0, ku1);
     return mode;
+  }
+
+  /** The same for the pair that was named, on which another ku's programs may be. */
+  attachPair(): void {
+    if (this.#pair !== null) this.setPair(this.#pair.ku0, this.#pair.ku1);
+  }
+
+  /** From now on what ku1's sockets were to get is dropped: they may be closed, and nothing passes to the kernel. */
+  park(): void {
+    this.#parked ??= ParkedSocket.open(this.#pair!.ku0.name);
+    this.setSocket(0, 0, this.#parked.fd);
+  }
+
+  /** ku1's sockets are back. */
+  unpark(): void {
+    this.#parked?.close();
+    this.#parked = null;
   }
 
   /**
@@ -239,8 +261,7 @@ export class Steering {
   }
 
   /**
-   * Removes what an earlier ku left on interfaces that are not attached now. Call it when everything configured is.
-   * Returns the names of those that had something.
+   * Removes what an earlier ku left on interfaces that are not attached now: when everything configured is. Returns their names.
    */
   removeLeftovers(): string[] {
     const kept = new Set(this.#attached.keys());
@@ -378,7 +399,7 @@ function isNic(driver: string, bus: string): boolean {
   return driver !== "" && driver !== "veth" && driver !== "tun" && bus !== "" && bus !== "N/A";
 }
 
-/** Detaches the programs of a ku that is not there any more, on all interfaces. Returns the names of those that had one. */
+/** Detaches every ku's programs from all interfaces. Returns the names of those that had one. */
 export function detachEverywhere(): string[] {
   return detachFrom(listInterfaces());
 }

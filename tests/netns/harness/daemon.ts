@@ -95,6 +95,8 @@ export interface DaemonOptions {
   binary?: string;
   socket?: string;
   env?: Record<string, string>;
+  /** The one that it takes over from. */
+  successorOf?: Daemon;
   /** Keep its log to itself also when the test ends without having stopped it. */
   quiet?: boolean;
 }
@@ -126,7 +128,9 @@ export class Daemon implements AsyncDisposable {
     }
     const before = await footprint(ground.node);
     const ku = [...(options.before ?? []), options.binary ?? KU];
-    const process = await startKu(ground.node, ku, socket, words, { env: options.env });
+    const { env, successorOf } = options;
+    const process = await startKu(ground.node, ku, socket, words, { env, predecessor: successorOf?.process });
+    if (successorOf !== undefined) successorOf.#stopped = true;
     const daemon = new Daemon(ground.node, process, socket, before, options.quiet ?? false);
     try {
       if (OFFLOAD_OFF) await daemon.ku("conf offload off");

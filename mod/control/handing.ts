@@ -1,0 +1,155 @@
+/**
+ * The daemon that leaves: hands everything to its successor (`ku run --upgrade`), and goes on itself if that one does not make it.
+ *
+ * From the moment its sockets are closed nobody takes packets: what the kernel repeats goes on, and the rest is dropped, never passed to the
+ * kernel, where a pod's answer would find its way to the client with the pod's own address and end the connection. The steering programs
+ * drop what they redirect to a socket that belongs elsewhere, which one on ku0 does.
+ *
+ * The successor listens at an abstract socket; the connection to it tells whether it lives. "done" on it: the successor has everything.
+ * Its end without that word: this one goes on.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../config/model.ts";
+import type { ConfigState } from "../config/state.ts";
+import { documentOf } from "../config/document.ts";
+import { VERSION } from "../config/version.ts";
+import { AffinityTable } from "../table/affinity.ts";
+import { nowSeconds } from "../worker/clock.ts";
+import type { Steering } from "../xdp/steering.ts";
+import type { Attachments } from "./attachments.ts";
+import type { Engine } from "./engine.ts";
+import {
+  HANDOVER_FORMAT,
+  type HandoverOffer,
+  handoverPath,
+  packNodeCounts,
+  packServices,
+  packWorker,
+  unknownFormat,
+  writeHandover,
+} from "./handover.ts";
+import type { Log } from "./log.ts";
+import { SUCCESSOR_NAME } from "./namespace_lock.ts";
+import type { Offload } from "./offload.ts";
+import type { Publisher } from "./publisher.ts";
+import type { ServiceTables } from "./service_tables.ts";
+import type { SessionMemory } from "./session_memory.ts";
+import type { WorkerHandle } from "./worker_handle.ts";
+
+export interface HandingParts {
+  state: ConfigState;
+  engine: Engine;
+  workers: readonly WorkerHandle[];
+  sessions: SessionMemory;
+  services: ServiceTables;
+  offload: Offload;
+  attachments: Attachments;
+  publisher: Publisher;
+  steering: Steering;
+  socketPath: string;
+  log: Log;
+  /** Gives up what only one process can have: the namespace's lock, the address of metrics, the state file. */
+  letGo: () => Promise<void>;
+  /** Takes it back. */
+  takeBack: () => Promise<void>;
+  /** Opens the workers' sockets on ku1. */
+  openHostPorts: () => Promise<void>;
+  /** The successor has everything: nothing is to be undone. */
+  leave: () => void;
+  /** Neither the successor nor this one can go on. */
+  onLost: (reason: string) => void;
+}
+
+export class Handing {
+  readonly #parts: HandingParts;
+
+  constructor(parts: HandingParts) {
+    this.#parts = parts;
+  }
+
+  /** What there is to be had. Throws a ConfigError for a successor that speaks another format. */
+  offer(format: number): HandoverOffer {
+    if (format !== HANDOVER_FORMAT) throw unknownFormat(format);
+    const { workers, state } = this.#parts;
+    return { ku: VERSION, workers: workers.length, document: documentOf(state) };
+  }
+
+  /** Resolves when the file is written and nothing is in the successor's way. Commands wait until it is decided who goes on. */
+  give(format: number): Promise<null> {
+    if (format !== HANDOVER_FORMAT) throw unknownFormat(format);
+    const given = Promise.withResolvers<null>();
+    this.#parts.engine.exclusive(async () => {
+      const successor = await this.#connect();
+      try {
+        await this.#suspend();
+        given.resolve(null);
+      } catch (error) {
+        successor.close();
+        await this.#resume((error as Error).message);
+        throw error;
+      }
+      if (await isDone(successor)) return this.#parts.leave();
+      await this.#resume("the new process has ended");
+    }).catch(given.reject);
+    return given.promise;
+  }
+
+  async #connect(): Promise<Deno.UnixConn> {
+    try {
+      return await Deno.connect({ transport: "unix", path: SUCCESSOR_NAME });
+    } catch {
+      const remedy = "is not in this daemon's network namespace, or has ended: start it in the same one";
+      throw new ConfigError("upgrade", "new process", remedy);
+    }
+  }
+
+  async #suspend(): Promise<void> {
+    const { workers, sessions, services, offload, state, steering, socketPath, letGo } = this.#parts;
+    steering.park();
+    const told = await Promise.all(
+      workers.map((worker) => worker.request<Float64Array>({ kind: "suspend" })),
+    );
+    const now = nowSeconds();
+    await writeHandover(handoverPath(socketPath), {
+      document: documentOf(state),
+      services: packServices(services, workers),
+      nodeCounts: packNodeCounts(workers),
+      workers: workers.map((_, index) => {
+        const affinity = new AffinityTable(sessions.affinity[index]);
+        return packWorker(sessions, affinity, index, offload.firstFlowOf(index), told[index], now);
+      }),
+    });
+    await letGo();
+  }
+
+  /** As it was before `suspend`, whatever the successor has done meanwhile. */
+  async #resume(why: string): Promise<void> {
+    const { workers, offload, attachments, publisher, steering, openHostPorts, takeBack, log } = this.#parts;
+    log.warn(`upgrade : ${why}, going on`);
+    try {
+      await takeBack();
+      await offload.restart(workers);
+      await openHostPorts();
+      steering.unpark();
+      await attachments.reopen();
+      steering.attachPair();
+      publisher.networkChanged();
+      await publisher.publish();
+    } catch (error) {
+      this.#parts.onLost(`going on after an upgrade that failed : ${(error as Error).message}`);
+    }
+  }
+}
+
+/** Whether the successor says that it has everything; false when the connection ends without that. */
+async function isDone(successor: Deno.UnixConn): Promise<boolean> {
+  try {
+    return await successor.read(new Uint8Array(16)) !== null;
+  } catch {
+    return false;
+  } finally {
+    successor.close();
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * What one daemon hands to the next, in a file beside the socket: a line of JSON, then the records of every worker as int32 words of this
+ * machine (mod/table/session_records.ts, mod/worker/messages.ts HandedRecords), in the order that the line names.
+ *
+ * Rule: ids of services and pods are the old daemon's, and mean something by the names in the line only. Whoever does not know
+ * HANDOVER_FORMAT takes nothing.
+ *
+ * @module
+ */
+
+import type { ConfigDocument } from "../config/document.ts";
+import { ConfigError, vipKeyText } from "../config/model.ts";
+import { POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
+import { packNotes, packSessions } from "../table/session_records.ts";
+import type { AffinityTable } from "../table/affinity.ts";
+import type { HandedRecords } from "../worker/messages.ts";
+import type { ServiceTables } from "./service_tables.ts";
+import type { SessionMemory } from "./session_memory.ts";
+import type { WorkerHandle } from "./worker_handle.ts";
+
+/** Raised when anything in the file, or its records, comes to mean something else. */
+export const HANDOVER_FORMAT = 1;
+
+/** What the daemon that leaves says of itself before anything is done. */
+export interface HandoverOffer {
+  ku: string;
+  workers: number;
+  document: ConfigDocument;
+}
+
+interface HandedPod {
+  address: string;
+  id: number;
+  /** Its connections may go on, it gets no new ones. */
+  removed: boolean;
+  counts: number[];
+}
+
+export interface HandedService {
+  /** `vipKeyText`. */
+  key: string;
+  id: number;
+  counts: number[];
+  pods: HandedPod[];
+}
+
+/** Everything. */
+export interface Handover {
+  document: ConfigDocument;
+  services: HandedService[];
+  nodeCounts: number[];
+  workers: HandedRecords[];
+}
+
+const SECTIONS = ["sessions4", "sessions6", "notes4", "notes6", "affinity"] as const;
+/** Service, four words of address, pod, second. */
+export const AFFINITY_WORDS = 7;
+
+/** Where the file is. */
+export function handoverPath(socketPath: string): string {
+  return `${socketPath}.handover`;
+}
+
+/** The records of worker `index`, whose flows begin with number `firstFlow` and were told of as `told` says. */
+export function packWorker(
+  sessions: SessionMemory,
+  affinity: AffinityTable,
+  index: number,
+  firstFlow: number,
+  told: Float64Array,
+  now: number,
+): HandedRecords {
+  const clients: number[] = [];
+  affinity.forEach((service, at, pod, seen) => {
+    clients.push(service, ...affinity.words.subarray(at, at + 4), pod, seen);
+  });
+  return {
+    sessions4: packSessions(sessions.four[index], now, firstFlow, told),
+    sessions6: packSessions(sessions.six[index], now, firstFlow, told),
+    notes4: packNotes(sessions.overflow4[index], now),
+    notes6: packNotes(sessions.overflow6[index], now),
+    affinity: Int32Array.from(clients),
+  };
+}
+
+/** Services and pods with what all workers have counted. */
+export function packServices(services: ServiceTables, workers: readonly WorkerHandle[]): HandedService[] {
+  const sum = (of: "service" | "pod", id: number, columns: number) =>
+    Array.from(
+      { length: columns },
+      (_, column) => workers.reduce((total, { counters }) => total + counters[of][id * columns + column], 0),
+    );
+  return [...services.records.values()].map(({ id, vip, pods }) => ({
+    key: vipKeyText(vip),
+    id,
+    counts: sum("service", id, SERVICE_COUNTERS),
+    pods: [...pods.values()].map(({ id, address, removed }) => ({
+      address,
+      id,
+      removed,
+      counts: sum("pod", id, POD_COUNTERS),
+    })),
+  }));
+}
+
+/** Node counters, all workers. */
+export function packNodeCounts(workers: readonly WorkerHandle[]): number[] {
+  return Array.from(
+    workers[0].counters.node,
+    (_, index) => workers.reduce((total, { counters }) => total + counters.node[index], 0),
+  );
+}
+
+/** Writes the file, readable by its owner only. */
+export async function writeHandover(path: string, handover: Handover): Promise<void> {
+  const { workers, ...rest } = handover;
+  const lengths = workers.map((records) => SECTIONS.map((name) => records[name].length));
+  const line = JSON.stringify({ format: HANDOVER_FORMAT, ...rest, lengths }) + "\n";
+  await Deno.remove(path).catch(() => {});
+  const file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+  try {
+    const write = async (bytes: Uint8Array) => {
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    };
+    await write(new TextEncoder().encode(line));
+    for (const records of workers) {
+      for (const name of SECTIONS) {
+        const { buffer, byteOffset, byteLength } = records[name];
+        await write(new Uint8Array(buffer, byteOffset, byteLength));
+      }
+    }
+  } finally {
+    file.close();
+  }
+}
+
+/** Reads the file and removes it. Throws a ConfigError for one that it does not know. */
+export async function readHandover(path: string): Promise<Handover> {
+  const bytes = await Deno.readFile(path);
+  await Deno.remove(path);
+  const end = bytes.indexOf(10);
+  const { format, lengths, ...rest } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+  if (format !== HANDOVER_FORMAT) throw unknownFormat(format);
+  const words = new Int32Array(bytes.slice(end + 1).buffer);
+  let at = 0;
+  const take = (length: number) => words.subarray(at, at += length);
+  const workers = (lengths as number[][]).map((of) =>
+    Object.fromEntries(SECTIONS.map((name, section) => [name, take(of[section])])) as unknown as HandedRecords
+  );
+  return { ...rest, workers };
+}
+
+/** For the daemon that is asked as well as for the one that asks. */
+export function unknownFormat(format: unknown): ConfigError {
+  return new ConfigError(
+    "handover format",
+    String(format),
+    `is not ${HANDOVER_FORMAT}: use "ku stop --keep" and then "ku run"`,
+  );
+}
