@@ -18,12 +18,13 @@ import type { XdpFeatures } from "../netlink/xdp_features.ts";
 import type { PortOpened } from "../worker/messages.ts";
 import {
   type Attachment as Steered,
+  ownProgramsOn,
   QUEUES_PER_SLOT,
   queuesOf,
   RX_SLOTS,
-  type SteeredLink,
   type Steering,
 } from "../xdp/steering.ts";
+import { type Attachment, macText, newAttachment, steeredLink } from "./attachment.ts";
 import { IdPool } from "./id_pool.ts";
 import type { Log } from "./log.ts";
 import type { SlottedLink } from "./route_tables.ts";
@@ -31,26 +32,6 @@ import type { WorkerHandle } from "./worker_handle.ts";
 
 /** Interfaces beyond this many send by ku1, with the slot in a tag, instead of by sockets of their own. */
 const MAX_TX_SLOTS = 64;
-
-export interface Attachment {
-  name: string;
-  slot: number;
-  spec: InterfaceSpec;
-  /** The link it is up on; null while there is none. */
-  link: Link | null;
-  mode: Steered["mode"] | null;
-  reason: string;
-  /** Queues that have sockets. */
-  queues: number;
-  /** The worker of each of them: its own socket in mode native, what it sends by in mode tc. */
-  queueWorkers: number[];
-  /** Queues that the interface had when it was last looked at. */
-  rxQueues: number;
-  txQueues: number;
-  zeroCopy: boolean;
-  /** The steering maps know it. */
-  active: boolean;
-}
 
 export class Attachments {
   readonly #steering: Steering;
@@ -61,6 +42,9 @@ export class Attachments {
   #lastTakers: ReadonlySet<number> = new Set();
   readonly #slots = new IdPool(1, MAX_INTERFACES + 1);
   readonly #byName = new Map<string, Attachment>();
+  readonly #reserved = new Set<number>();
+  /** Mirror.linkDumps when they were last looked at. */
+  #linkDumps: number;
   /** Sockets that packets are steered to with the first `activate`; null: at once from then on. */
   #waiting: { slot: number; queue: number; fd: number }[] | null = [];
 
@@ -76,15 +60,24 @@ export class Attachments {
     this.#mirror = parts.mirror;
     this.#features = parts.features;
     this.#log = parts.log;
-    for (const slot of new Set(parts.steering.formerSlots.values())) this.#slots.reserve(slot);
+    this.#linkDumps = parts.mirror.linkDumps;
   }
 
-  /** Slots that an earlier ku's interfaces had and no attached one has: they are to be had again. */
+  /**
+   * Keeps the slots that an earlier ku's interfaces have, or its flows leave by, from others: a slot that is given to another
+   * interface leads there what the kernel still repeats. To be called before the first `sync`.
+   */
+  reserveFormerSlots(): void {
+    const { formerSlots, offload } = this.#steering;
+    for (const slot of [...formerSlots.values(), ...offload.slots()]) this.#reserved.add(slot);
+    for (const slot of this.#reserved) this.#slots.reserve(slot);
+  }
+
+  /** Those that no attached one has are to be had again. To be called when no former flow is left. */
   freeFormerSlots(): void {
     const used = new Set(this.list().map(({ slot }) => slot));
-    for (const slot of new Set(this.#steering.formerSlots.values())) {
-      if (!used.has(slot)) this.#slots.put(slot);
-    }
+    for (const slot of this.#reserved) if (!used.has(slot)) this.#slots.put(slot);
+    this.#reserved.clear();
   }
 
   /** In the order of attaching. */
@@ -154,16 +147,31 @@ export class Attachments {
     }
   }
 
-  /** Follows links that have gone, come back, or changed their MAC. Errors are logged: nobody is there to be told. */
-  async follow(): Promise<boolean> {
+  /**
+   * Takes down what has gone, also if another interface of the same name and index has come in its place. True if any has: then flows by
+   * their slots have to end (a publication) before `follow`, or they would find the other one.
+   */
+  async followGone(): Promise<boolean> {
+    const unsure = this.#linkDumps !== this.#mirror.linkDumps;
+    this.#linkDumps = this.#mirror.linkDumps;
     let changed = false;
     for (const attachment of this.list()) {
+      const { link, name, born } = attachment;
+      if (link === null) continue;
+      const current = this.#mirror.linkByName(name);
+      const same = current?.index === link.index && this.#mirror.bornOf(link.index) === born;
+      if (same && !(unsure && ownProgramsOn(link.index).length === 0)) continue;
+      this.#log.warn(`interface ${name} : is gone, waiting for it to come back`);
+      await this.#takeDown(attachment);
+      changed = true;
+    }
+    return changed;
+  }
+
+  /** Follows links that have come back, or changed their MAC. Errors are logged: nobody is there to be told. */
+  async follow(): Promise<void> {
+    for (const attachment of this.list()) {
       const current = this.#mirror.linkByName(attachment.name);
-      if (attachment.link !== null && current?.index !== attachment.link.index) {
-        this.#log.warn(`interface ${attachment.name} : is gone, waiting for it to come back`);
-        await this.#takeDown(attachment);
-        changed = true;
-      }
       if (attachment.link === null && current !== undefined) {
         try {
           await this.#bringUp(attachment, current);
@@ -174,7 +182,6 @@ export class Attachments {
           attachment.reason = (error as Error).message;
           this.#log.error(`interface ${attachment.name} : ${attachment.reason}`);
         }
-        changed = true;
       } else if (attachment.link !== null && current !== undefined) {
         const { mtuBytes } = attachment.link;
         if (macText(attachment.link) !== macText(current) || mtuBytes !== current.mtuBytes) {
@@ -183,7 +190,6 @@ export class Attachments {
         attachment.link = current;
       }
     }
-    return changed;
   }
 
   /** Tells the steering programs of what has been brought up. From here on they take packets. */
@@ -219,26 +225,14 @@ export class Attachments {
     // What the kernel repeats leaves by slots: an interface that an earlier ku had keeps its own.
     const index = this.#mirror.linkByName(spec.name)?.index;
     const former = index === undefined ? undefined : this.#steering.formerSlots.get(index);
-    const isFree = former !== undefined && !this.list().some(({ slot }) => slot === former);
+    const isFree = former !== undefined && this.#reserved.has(former) &&
+      !this.list().some(({ slot }) => slot === former);
     const slot = isFree ? former : this.#slots.take();
     if (!isFree) {
       this.#steering.offload.clearLinkCounts(slot);
       for (const worker of this.#workers) worker.clearInterface(slot);
     }
-    const attachment: Attachment = {
-      name: spec.name,
-      slot,
-      spec,
-      link: null,
-      mode: null,
-      reason: "the interface is not there",
-      queues: 0,
-      queueWorkers: [],
-      rxQueues: 0,
-      txQueues: 0,
-      zeroCopy: false,
-      active: false,
-    };
+    const attachment = newAttachment(spec, slot);
     this.#byName.set(spec.name, attachment);
     return attachment;
   }
@@ -260,6 +254,7 @@ export class Attachments {
     try {
       const { mode, reason } = this.#steering.attach(steeredLink(attachment, link), spec.mode);
       attachment.link = link;
+      attachment.born = this.#mirror.bornOf(link.index);
       attachment.mode = mode;
       attachment.reason = reason;
       await this.#openPorts(attachment, link, mode);
@@ -390,13 +385,4 @@ export class Attachments {
     attachment.active = false;
     attachment.reason = "the interface is not there";
   }
-}
-
-function steeredLink({ name, slot, spec }: Attachment, link: Link): SteeredLink {
-  const { index, mac, mtuBytes } = link;
-  return { index, name, slot, mac: mac!, mtuBytes, nat4: spec.nat4, nat6: spec.nat6 };
-}
-
-function macText(link: Link): string {
-  return link.mac?.join(":") ?? "";
 }

@@ -159,15 +159,13 @@ class Daemon {
     const steering = Steering.load(offloadRoom(state.conf, workerCount));
     this.#onStop("steering maps", () => steering.close());
     this.#onStop("steering programs", () => steering.detachAll(), KEEP);
-    if (upgrade === null) steering.setPair(pair.ku0, pair.ku1);
-    else steering.namePair(pair.ku0, pair.ku1);
+    steering.namePair(pair.ku0, pair.ku1);
 
     const sessions = new SessionMemory(workerCount, state.conf, steering.filter);
     const offload = new Offload(steering, workerCount, state.conf);
     if (upgrade === null) offload.ready();
     const workers = await this.#startWorkers(workerCount, sessions, offload);
     const openHostPorts = () => openPortsOfPair(workers, steering);
-    if (upgrade === null) await openHostPorts();
     const features = new XdpFeatures();
     this.#onStop("interface features", () => features.close());
     const attachments = new Attachments({ steering, workers, mirror, features, log: this.#log });
@@ -191,21 +189,23 @@ class Daemon {
       const { sessions, lost } = await upgrade.restore({ state, services, offload, workers });
       this.#log.info(`upgrade : took over ${sessions} sessions`);
       if (lost > 0) this.#log.warn(`upgrade : ${lost} sessions did not fit and go on untracked`);
-      await openHostPorts();
       publisher.networkChanged();
     }
+    await openHostPorts();
     publisher.onNext = async () => {
       const sessions = await offload.adopt(workers);
       if (sessions !== null) {
         this.#log.info(`offload : took over ${sessions} sessions that the kernel repeats`);
       }
     };
+    attachments.reserveFormerSlots();
     await attachments.sync(state.interfaces);
-    attachments.freeFormerSlots();
     if (upgrade === null) this.#removeLeftovers(steering);
     await publisher.publish();
+    attachments.freeFormerSlots();
+    // Routes of an earlier ku may lead to the pair: nothing is to come to a worker that has no tables.
+    steering.attachPair();
     if (upgrade !== null) {
-      steering.attachPair();
       this.#log.info(`upgrade : packets are taken again after ${Math.round(upgrade.elapsedMs)} ms`);
       this.#removeLeftovers(steering);
     }

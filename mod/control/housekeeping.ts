@@ -93,6 +93,10 @@ export class Housekeeping {
     const { attachments, publisher, hostRoutes, mirror } = this.#parts;
     if (kinds.has("links")) {
       this.#checkPair();
+      if (await attachments.followGone()) {
+        publisher.networkChanged();
+        await publisher.publish();
+      }
       await attachments.follow();
     }
     // The echo of ten thousand routes that ku has set itself is no reason to make tables, and the next command would wait for it.

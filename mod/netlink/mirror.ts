@@ -69,6 +69,9 @@ export class Mirror {
   readonly #callbacks = new Set<ChangeCallback>();
   readonly #stale = new Set<Dump>(ALL_DUMPS);
   #changed = new Set<ChangeKind>();
+  readonly #births = new Map<number, number>();
+  /** How often all links were read anew: what came and went meanwhile is not known. */
+  linkDumps = 0;
   /** Notifications were lost and the rest of them is not read yet. */
   #lost = false;
   #dumpNotBefore = 0;
@@ -90,6 +93,11 @@ export class Mirror {
     mirror.#changed.clear();
     mirror.#running = mirror.#follow();
     return Promise.resolve(mirror);
+  }
+
+  /** Changes when an interface of this index comes: one that is deleted and made anew may have the old one's index and name. */
+  bornOf(index: number): number {
+    return this.#births.get(index) ?? 0;
   }
 
   /** Routes of both families. */
@@ -226,6 +234,7 @@ export class Mirror {
   #applyLink(link: Link | null, present: boolean): void {
     if (link === null) return;
     const before = this.links.get(link.index);
+    if (present && before === undefined) this.#births.set(link.index, this.bornOf(link.index) + 1);
     if (present) this.links.set(link.index, link);
     else this.links.delete(link.index);
     if (!present) {
@@ -285,6 +294,7 @@ export class Mirror {
     switch (dump) {
       case "links":
         refill(this.links, dumpLinks(this.#requests), (link) => link.index);
+        this.linkDumps++;
         break;
       case "addresses":
         refill(this.addresses, dumpAddresses(this.#requests), ownKey);

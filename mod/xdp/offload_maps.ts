@@ -18,6 +18,8 @@ const FLOW_BYTES = 256;
 const BUCKET_BYTES = 32;
 const FLOW_CONF_BYTES = 128;
 const LINK_COUNT_BYTES = 32;
+/** ku_flow.way[…].slot; the epoch is word 0, of ku_flow_conf too. */
+const FLOW_SLOT_WORDS = [20, 36];
 
 /** Why a packet of a service went to the ring, in the order of maps.h's `enum ku_miss`. */
 export const MISS_REASONS = [
@@ -86,6 +88,19 @@ export class OffloadMaps {
   /** Flows may leave by `slot` from now on. */
   setWay(slot: number, interfaceIndex: number): void {
     for (const map of this.#ways) map.update(word(slot), word(interfaceIndex));
+  }
+
+  /** Slots that the flows there are leave by. */
+  slots(): Set<number> {
+    const epoch = new Int32Array(this.conf.buffer)[0];
+    const words = new Int32Array(this.flows.buffer);
+    const slots = new Set<number>();
+    for (let flow = 0; flow < words.length; flow += FLOW_BYTES / 4) {
+      if (epoch === 0 || words[flow] !== epoch) continue;
+      for (const word of FLOW_SLOT_WORDS) slots.add(words[flow + word]);
+    }
+    slots.delete(0); // no slot: the worker has that direction
+    return slots;
   }
 
   /** Not any more. */
