@@ -77,8 +77,8 @@ function ownProgramsOf(interfaceIndex: number): number[] {
   return ids.filter((id) => id !== 0 && ["ku_xdp", "ku_tc"].includes(programName(id) ?? ""));
 }
 
-/** Descriptors of the maps in LAYOUT that the programs use; null when one is missing or of another layout. */
-function mapsOf(programs: readonly number[]): Map<string, number> | null {
+/** Descriptors of the maps in LAYOUT that the programs (ids) use; null when one is missing or of another layout. */
+export function mapsOf(programs: readonly number[]): Map<string, number> | null {
   const fds = new Map<string, number>();
   for (const id of new Set(programs.flatMap((program) => withProgram(program, mapIds) ?? []))) {
     const fd = libbpf().bpf_map_get_fd_by_id(id);

@@ -49,6 +49,11 @@ async function steal(ground: Ground, { nodeInterface }: Host, index: number): Pr
     done`,
   ]);
   assertEquals(await indexOf(ground, nodeInterface), index);
+  // One frame, to see that the thief would hear them.
+  const frame =
+    `import socket; s = socket.socket(17, 3); s.bind(("${nodeInterface}", 0)); s.send(b"\\xfe" * 60)`;
+  await ground.node.runOk(["/usr/bin/python3", "-Ic", frame]);
+  assertEquals(await heard(ground), 1);
 }
 
 /** A pod's link again, with the addresses it had. */
@@ -73,8 +78,8 @@ async function giveBack(ground: Ground, pod: Host, index: number): Promise<void>
   ]);
 }
 
-/** IP packets that came to the thief, by a packet socket's count of the interface. */
-async function stolen(ground: Ground): Promise<number> {
+/** Frames that came to the thief. */
+async function heard(ground: Ground): Promise<number> {
   const links = await ground.node.ipJson<{ stats64: { rx: { packets: number } } }[]>(
     ...["-statistics", "link", "show", "dev", "thief"],
   );
@@ -108,7 +113,7 @@ for (const mode of MODES) {
       await sendAll();
       await until("the programs on the new one", () => isSteered(ground, pod, mode));
       await sendAll();
-      assertEquals(await stolen(ground), 0);
+      assertEquals(await heard(ground), 1);
     });
     await t.step("and a pod behind it is served", async () => {
       await giveBack(ground, pod, index);
@@ -123,14 +128,14 @@ for (const mode of MODES) {
         assertEquals((await askOn(flow, TARGET)).pod, pod.name, "the kernel repeats it");
         await steal(ground, pod, index);
         await sendAll();
-        assertEquals(await stolen(ground), 0);
+        assertEquals(await heard(ground), 1);
         let started = false;
         const starting = start().finally(() => started = true);
         while (!started) await sendAll();
         daemon = await starting;
         await sendAll();
         assert(await isSteered(ground, pod, mode));
-        assertEquals(await stolen(ground), 0);
+        assertEquals(await heard(ground), 1);
         const { used } = await daemon.offload();
         assertEquals(used, 0);
       },

@@ -5,7 +5,14 @@
  *     client 10.1.1.2 ── uplink  node (ku, ku)  pod1…pod3 ── 10.2.n.2 :5353 (who am I, whom do I see)
  */
 
-import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertMatch } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertGreaterOrEqual,
+  assertLess,
+  assertMatch,
+} from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
 import { Ground } from "./harness/ground.ts";
 import { Daemon, KU, type Mode, MODES } from "./harness/daemon.ts";
@@ -122,7 +129,8 @@ for (const mode of MODES) {
         }
         const gap = /packets are taken again after (\d+) ms/.exec(daemon.process.stderr);
         assert(gap !== null, daemon.process.stderr);
-        console.error(`  gap ${gap[1]} ms, longest wait of a connection ${Math.round(longestMs)} ms`);
+        // A connection that the kernel repeats does not wait for it.
+        assertLess(longestMs, 3000);
         await askTcp(agents.of(ground.client), TARGET);
       });
     }
