@@ -32,11 +32,6 @@ export const description: Description = {
       help: "Socket for the other commands (default /run/ku/ku.sock, or KU_SOCKET).",
     },
     {
-      words: ["--upgrade"],
-      help:
-        "Take over from the daemon that runs at the socket, with its configuration and sessions; it ends when this one has everything, and goes on if this one fails.",
-    },
-    {
       words: ["--workers"],
       value: { name: "N" },
       help: "Threads that move packets (default: RX queues of the interfaces, at most cores).",
@@ -61,6 +56,11 @@ export const description: Description = {
       words: ["--log-format"],
       value: { name: "text|json", choices: LOG_FORMATS },
       help: "A line of text (default) or a JSON object for each event, on standard error.",
+    },
+    {
+      words: ["--upgrade"],
+      help:
+        "Take over from the daemon that runs at the socket, with its configuration and sessions; it ends when this one has everything, and goes on if this one fails.",
     },
   ],
   local: true,

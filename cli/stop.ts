@@ -1,7 +1,7 @@
 /** `ku stop`: ends the daemon; or, where there is none, takes away what a dead one left. */
 
 import { DaemonConnection, NoDaemonError } from "../mod/control/rpc_client.ts";
-import { type Options, optionsOrHelp } from "./client.ts";
+import { optionsOrHelp } from "./client.ts";
 import type { Description } from "./spec.ts";
 import { WordReader } from "./words.ts";
 
@@ -20,16 +20,16 @@ export const description: Description = {
   examples: [{ line: "ku stop" }, { line: "ku stop --keep" }],
 };
 
-/** Whether what the kernel repeats is to go on. */
-export function parse(options: Options): boolean {
-  new WordReader(description, options.words).end();
-  return options.flags.has("keep");
+/** The words after `ku stop`, of which there are none. */
+export function parse(words: readonly string[]): void {
+  new WordReader(description, words).end();
 }
 
 export async function run(args: string[]): Promise<void> {
   const options = optionsOrHelp(args, description);
   if (options === null) return;
-  const keep = parse(options);
+  parse(options.words);
+  const keep = options.flags.has("keep");
   let connection: DaemonConnection;
   try {
     connection = await DaemonConnection.connect(options.socket);

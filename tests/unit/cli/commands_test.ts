@@ -14,7 +14,7 @@ const ALL = await descriptionsOf(COMMANDS);
 
 /** The contract's lines; a shape may have grown options since, at its end. */
 const CONTRACT = [
-  "ku run [--config FILE] [--state-dir DIR] [--socket PATH] [--workers N] [--interface IF]... [--metrics ADDR:PORT] [--log-level L] [--log-format text|json]",
+  "ku run [--config FILE] [--state-dir DIR] [--socket PATH] [--workers N] [--interface IF]... [--metrics ADDR:PORT] [--log-level L] [--log-format text|json] [--upgrade]",
   "ku conf [buckets <n>] [buckets-log2 <n>] [timeout <s>] [tcp-timeout <s>] [ip4-src-address <a>] [ip6-src-address <a>] [nat46-prefix <p>] [offload on|off] [offload-sessions <n>]",
   "ku interface <intfc> [mode auto|native|tc|generic] [del]",
   "ku vip <prefix> [protocol tcp|udp|sctp] [port <n>] [target_port <n>] [node_port <n>] [nat4|nat6|nat44|nat46|nat64|nat66] [new_len <n>] [src_ip_sticky [<s>]] [masquerade] [source <prefix>]... [del]",
