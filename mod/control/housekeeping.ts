@@ -99,12 +99,14 @@ export class Housekeeping {
       }
       await attachments.follow();
     }
-    // The echo of ten thousand routes that ku has set itself is no reason to make tables, and the next command would wait for it.
+    // A host route that has gone is no reason to make tables.
     if (kinds.size > 1 || !kinds.has("own routes")) {
       publisher.networkChanged();
       await publisher.publish();
     }
-    hostRoutes.restore(mirror.routes);
+    if (["links", "routes", "own routes"].some((kind) => kinds.has(kind as ChangeKind))) {
+      hostRoutes.restore(mirror.routes);
+    }
   }
 
   /**

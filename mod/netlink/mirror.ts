@@ -23,7 +23,7 @@ import { KU_ROUTE_PROTOCOL, neighborKey } from "./next_hops.ts";
 import { RequestSocket } from "./request.ts";
 import { type Applied, RouteSet } from "./route_set.ts";
 
-/** What a change was about. "rules": `foreignRuleCount`; "own routes": such as ku itself sets, which lead no packet of ku's. */
+/** What a change was about. "rules": `foreignRuleCount`; "own routes": one that ku itself had set has gone. */
 export type ChangeKind = "links" | "addresses" | "routes" | "own routes" | "neighbors" | "rules";
 export type ChangeCallback = (kinds: ReadonlySet<ChangeKind>) => void;
 
@@ -265,7 +265,9 @@ export class Mirror {
       ? set.added(route, message.flags)
       : set.removed(route);
     if (applied === "changed") {
-      this.#changed.add(route.protocol === KU_ROUTE_PROTOCOL ? "own routes" : "routes");
+      // They lead no packet of ku's, and that they are there is no news: ten thousand of them are the echo of one command.
+      const own = route.protocol === KU_ROUTE_PROTOCOL;
+      if (!own || message.type === rt.RTM_DELROUTE) this.#changed.add(own ? "own routes" : "routes");
     }
     if (applied === "unsure") this.#stale.add(six ? "routes6" : "routes4");
   }
