@@ -14,6 +14,7 @@
  */
 
 import { keyedHash4, keyedHash6 } from "./hash.ts";
+import type { AdoptVisitor } from "./offload_adopt.ts";
 import * as layout from "./offload_layout.ts";
 import { leavesBy, readTuple, SCRATCH_WAY_WORDS, writeFlow } from "./offload_flow.ts";
 import { type OffloadMemory, readU64, writeU64 } from "./offload_memory.ts";
@@ -27,24 +28,6 @@ const NS_PER_SECOND = 1e9;
 export interface FlowCounter {
   countFlow(service: number, pod: number, direction: number, packets: number, bytes: number): void;
 }
-
-/** The session that a flow was made into again. */
-export interface Adopted {
-  entry: number;
-  service: number;
-  pod: number;
-  /** Packets and bytes of both directions that somebody was told of before: 0 if absent. */
-  told?: Float64Array;
-}
-
-/** See OffloadTable.adopt. */
-export type AdoptVisitor = (
-  flow: number,
-  protocol: number,
-  isWide: boolean,
-  original: Int32Array,
-  reply: Int32Array,
-) => Adopted | null;
 
 /** The flows of one worker. See the top of the file. */
 export class OffloadTable {

@@ -5,15 +5,12 @@
  */
 
 import { signalEventFd } from "../../ffi/event_fd.ts";
-import { pointerTo, viewOf } from "../../ffi/memory.ts";
 import { Counters } from "../metrics/counters.ts";
-import { FlowCounters } from "../datapath/offload.ts";
 import { Processor, type SessionViews, type Tables } from "../datapath/processor.ts";
 import { SessionFilter } from "../table/filter.ts";
 import { AffinityTable } from "../table/affinity.ts";
 import { Mailbox } from "../table/mailbox.ts";
 import { OffloadTable } from "../table/offload.ts";
-import type { OffloadMemory } from "../table/offload_memory.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SESSION_OFFLOAD, SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
 import { moveSessions } from "../table/session_move.ts";
@@ -32,7 +29,6 @@ import type {
   PortOpened,
   RestoreRequest,
   SessionBuffers,
-  SharedMemory,
   StageRequest,
   StartRequest,
   TapRequest,
@@ -42,6 +38,7 @@ import type {
 import { Port } from "./port.ts";
 import { viewTables } from "./tables.ts";
 import { Tap } from "./tap.ts";
+import { offloadMemory, viewFilter, viewOffload } from "./views.ts";
 
 export class WorkerState {
   readonly words: Int32Array;
@@ -384,24 +381,4 @@ export class WorkerState {
     this.stopped = true;
     return null;
   }
-}
-
-/** The filter that all workers share. */
-function viewFilter({ address, lengthBytes }: SharedMemory): SessionFilter {
-  return new SessionFilter(new Int32Array(viewOf(pointerTo(address), lengthBytes)));
-}
-
-/** This worker's part of the flows that the steering programs repeat. */
-function viewOffload({ offload, workerIndex }: StartRequest, counters: Counters): OffloadTable {
-  const { first, count, limit, takenOver } = offload;
-  const counter = new FlowCounters(counters);
-  const table = new OffloadTable(offloadMemory(offload), first, count, workerIndex, counter, takenOver);
-  table.limit = limit;
-  return table;
-}
-
-function offloadMemory({ conf, index, flows }: OffloadPlan): OffloadMemory {
-  const words = ({ address, lengthBytes }: SharedMemory) =>
-    new Int32Array(viewOf(pointerTo(address), lengthBytes));
-  return { conf: words(conf), index: words(index), flows: words(flows) };
 }

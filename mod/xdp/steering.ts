@@ -13,7 +13,7 @@
  */
 
 import { SystemError } from "../../ffi/errno.ts";
-import { driverOf, queuesOf, setTransmitChecksumOffload } from "../../ffi/ethtool.ts";
+import { queuesOf, setTransmitChecksumOffload } from "../../ffi/ethtool.ts";
 import { ARPHRD_ETHER, hardwareType, type InterfaceName, listInterfaces } from "../../ffi/if.ts";
 import { closeBpfFd } from "../../ffi/libbpf.ts";
 import type { Mapping } from "../../ffi/memory.ts";
@@ -24,10 +24,18 @@ import { findFormerMaps, type FormerMaps } from "./former_maps.ts";
 import { loadPrograms } from "./steering_object.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
 import { ParkedSocket } from "./parked_socket.ts";
-import { attachTc, detachOwnTc, queryTc } from "./tc_hook.ts";
-import { attachXdp, detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
+import {
+  type Attachment,
+  detachEverywhere,
+  detachFrom,
+  ownProgramsOn,
+  steeringWays,
+} from "./steering_ways.ts";
+import { attachTc, detachOwnTc } from "./tc_hook.ts";
+import { attachXdp, detachOwnXdp } from "./xdp_hook.ts";
 
 export { queuesOf };
+export { type Attachment, detachEverywhere, ownProgramsOn, steeringWays };
 
 // ffi/bpf/maps.h
 /** RX queues of one interface that can have sockets. */
@@ -49,13 +57,6 @@ const FIRST = new Uint8Array(new ArrayBuffer(4));
 
 /** As asked for. */
 export type SteeringMode = "auto" | "native" | "tc" | "generic";
-
-/** How an interface is steered, and why so. */
-export interface Attachment {
-  mode: "native" | "tc" | "generic";
-  /** One clause, for `ku show interface`. */
-  reason: string;
-}
 
 /** An interface to steer. */
 export interface SteeredLink extends InterfaceName {
@@ -375,45 +376,4 @@ function flagsOf(link: SteeredLink, mode: Attachment["mode"]): number {
 /** A u32 as a map's key or value. */
 function keyOf(value: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Uint32Array.of(value).buffer);
-}
-
-/**
- * What `auto` tries, in this order. A device on a bus (PCI, virtio, …) has native XDP more often than not, and says so
- * when asked to attach. A veth has it too, but pays with its peer's segmentation offload, and other virtual interfaces
- * do not see much through it: those are steered by tc.
- */
-export function steeringWays(name: string): Attachment[] {
-  const { driver, bus } = driverOf(name);
-  const tc: Attachment = { mode: "tc", reason: `driver ${driver || "unknown"} is not a NIC's` };
-  const generic: Attachment = { mode: "generic", reason: "nothing else works" };
-  if (isNic(driver, bus)) {
-    const native: Attachment = { mode: "native", reason: `driver ${driver} has native XDP` };
-    return [native, { ...tc, reason: `driver ${driver} does not attach native XDP` }, generic];
-  }
-  if (driver === "veth") tc.reason = "native XDP on a veth takes its peer's segmentation offload away";
-  return [tc, generic];
-}
-
-function isNic(driver: string, bus: string): boolean {
-  // tun says "tun" or "tap", bridges and some others "N/A"
-  return driver !== "" && driver !== "veth" && driver !== "tun" && bus !== "" && bus !== "N/A";
-}
-
-/** Detaches every ku's programs from all interfaces. Returns the names of those that had one. */
-export function detachEverywhere(): string[] {
-  return detachFrom(listInterfaces());
-}
-
-function detachFrom(links: readonly InterfaceName[]): string[] {
-  return links.filter(({ index }) => {
-    const hadXdp = detachOwnXdp(index);
-    return detachOwnTc(index, true) || hadXdp;
-  }).map(({ name }) => name);
-}
-
-/** ku's programs on the interface, of whichever ku: for showing what is there. */
-export function ownProgramsOn(interfaceIndex: number): string[] {
-  const names = queryXdp(interfaceIndex).map((program) => program.name);
-  const tc = queryTc(interfaceIndex);
-  return [...names, ...(tc === null ? [] : [tc])].filter(isOwnProgram);
 }
