@@ -64,6 +64,8 @@ const ENDLESS: readonly RegExp[] = [
 ];
 
 const STARTS = /^ku run\b/;
+/** Commands that end the daemon they talk to. */
+const ENDS = /^ku stop\b/;
 /** Sections that attach interfaces themselves. */
 const BARE = ["ku interface", "ku set"];
 
@@ -168,6 +170,7 @@ class Stage implements AsyncDisposable {
     const shown = commandsOf(block);
     const starts = shown.filter(({ command }) => STARTS.test(command));
     const others = shown.filter((one) => !starts.includes(one));
+    if (others.some(({ command }) => ENDS.test(command))) return await this.#playEnds(block, others);
     if (starts.length === 0) {
       return await this.#all(block, others, (await this.#prepared(block.heading)).socket);
     }
@@ -179,9 +182,26 @@ class Stage implements AsyncDisposable {
       const own = words.map((word) =>
         word.startsWith("/etc/") ? `${this.work}/${word.split("/").at(-1)}` : word
       );
-      await using daemon = await Daemon.start(this.ground, { words: own, quiet: true });
+      await using predecessor = words.includes("--upgrade")
+        ? await Daemon.start(this.ground, { quiet: true })
+        : null;
+      const successorOf = predecessor ?? undefined;
+      await using daemon = await Daemon.start(this.ground, { words: own, quiet: true, successorOf });
       await this.#all(block, others, daemon.socket);
-      await daemon.stop();
+      await daemon.end("SIGTERM");
+    }
+  }
+
+  /** Each command has a daemon to end; what it leaves of it goes then. */
+  async #playEnds(block: Block, shown: readonly Shown[]): Promise<void> {
+    await this.#stop();
+    for (const one of shown) {
+      await using daemon = await Daemon.start(this.ground, { quiet: true });
+      await this.#all(block, [one], daemon.socket);
+      assertEquals((await daemon.process.ended(1_000)).code, 0);
+      if (!one.command.includes("--keep")) continue;
+      const { code, stderr } = await this.#command("ku stop", daemon.socket);
+      assertEquals([code, stderr], [0, ""]);
     }
   }
 
