@@ -74,6 +74,15 @@ const GIVEN: Readonly<Record<string, readonly string[]>> = {
   "ku pod": ["vip 90.0.0.0/8", "vip 10.96.0.10 protocol udp port 53"],
   "ku flush": ["vip 10.96.0.10 protocol udp port 53"],
   "ku top": ["vip 10.96.0.10"],
+  // Somebody answers there, so that there is something to see at once.
+  "ku capture": [
+    "vip 10.96.0.10 protocol tcp port 80 target_port 8080",
+    "pod 10.96.0.10 10.244.1.2 10.244.1.3",
+  ],
+  "ku replay": [
+    "vip 10.96.0.10 protocol tcp port 80 target_port 8080",
+    "pod 10.96.0.10 10.244.1.2 10.244.1.3",
+  ],
   "ku explain": [
     "vip 10.96.0.10 protocol tcp port 80 target_port 8080",
     "pod 10.96.0.10 10.244.1.2 10.244.1.3",
