@@ -10,8 +10,8 @@ import { FIRST_POD, FIRST_VIP, kuLines, POD_PORT, type Service, VIP_PORT } from 
 import { Agent } from "../traffic/agent.ts";
 import type { Field } from "./field.ts";
 
-/** Sessions ku has room for: 4 × this; above the flows of every load. */
-const BUCKETS = 131072;
+/** Sessions ku has room for: 4 × this; above the flows of every load, new ones of all rounds included. */
+const BUCKETS = 1 << 19;
 const APPLY_MS = 120_000;
 
 export interface Contestant {
