@@ -27,7 +27,8 @@ export function record(
 /** One line for people. */
 export function describe({ suite, name, params, unit, median, least, greatest }: Record): string {
   const words = Object.entries(params).map(([key, value]) => `${key} ${value}`).join(", ");
-  const number = (value: number) => value.toPrecision(4).replace(/\.?0+$/, "").replace(/e\+(\d+)/, "e$1");
+  const number = (value: number) =>
+    value.toPrecision(4).replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "").replace("e+", "e");
   return `${suite.padEnd(8)} ${name.padEnd(20)} ${words.padEnd(52)} ${number(median).padStart(9)} ${unit}` +
     `  (${number(least)} … ${number(greatest)})`;
 }
