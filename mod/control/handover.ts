@@ -11,7 +11,7 @@
 import type { ConfigDocument } from "../config/document.ts";
 import { ConfigError, vipKeyText } from "../config/model.ts";
 import { POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
-import { packNotes, packSessions } from "../table/session_records.ts";
+import { packAffinity, packNotes, packSessions } from "../table/session_records.ts";
 import type { AffinityTable } from "../table/affinity.ts";
 import type { HandedRecords } from "../worker/messages.ts";
 import type { ServiceTables } from "./service_tables.ts";
@@ -53,8 +53,6 @@ export interface Handover {
 }
 
 const SECTIONS = ["sessions4", "sessions6", "notes4", "notes6", "affinity"] as const;
-/** Service, four words of address, pod, second. */
-export const AFFINITY_WORDS = 7;
 
 /** Where the file is. */
 export function handoverPath(socketPath: string): string {
@@ -70,16 +68,12 @@ export function packWorker(
   told: Float64Array,
   now: number,
 ): HandedRecords {
-  const clients: number[] = [];
-  affinity.forEach((service, at, pod, seen) => {
-    clients.push(service, ...affinity.words.subarray(at, at + 4), pod, seen);
-  });
   return {
     sessions4: packSessions(sessions.four[index], now, firstFlow, told),
     sessions6: packSessions(sessions.six[index], now, firstFlow, told),
     notes4: packNotes(sessions.overflow4[index], now),
     notes6: packNotes(sessions.overflow6[index], now),
-    affinity: Int32Array.from(clients),
+    affinity: packAffinity(affinity),
   };
 }
 

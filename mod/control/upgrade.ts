@@ -15,10 +15,9 @@ import { POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
 import { findPair } from "../netlink/pair.ts";
 import type { RequestSocket } from "../netlink/request.ts";
 import { SESSION_OFFLOAD, SESSION_POD, SESSION_SERVICE } from "../table/session.ts";
-import { recordWords } from "../table/session_records.ts";
+import { AFFINITY_POD, AFFINITY_SERVICE, AFFINITY_WORDS, recordWords } from "../table/session_records.ts";
 import type { HandedRecords } from "../worker/messages.ts";
 import {
-  AFFINITY_WORDS,
   type Handover,
   HANDOVER_FORMAT,
   type HandoverOffer,
@@ -146,7 +145,7 @@ export class Upgrade {
       }
       for (let at = 0; at < records.affinity.length; at += AFFINITY_WORDS) {
         const record = records.affinity.subarray(at, at + AFFINITY_WORDS);
-        if (renumber(record, 0, 5, ids)) home.affinity.push(record);
+        if (renumber(record, AFFINITY_SERVICE, AFFINITY_POD, ids)) home.affinity.push(record);
       }
     });
     const lost = await Promise.all(

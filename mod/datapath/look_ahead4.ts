@@ -17,7 +17,7 @@ import type { Context } from "./context.ts";
 import { makeForesee4 } from "./foresee4.ts";
 
 // Own constants: see "Speed" in context.ts.
-const { TOUCHED } = counters;
+const { COUNTERS_SHIFT, TOUCHED } = counters;
 const { IF_FLAGS, IF_NAT4_IN, IF_STRIDE } = interfaces;
 const { HEADER_KEY, HEADER_USED, HEADER_WORDS, SESSION_POD, SESSION_SERVICE } = layout;
 const { burst, GUESS_ENTRY, GUESS_NONE, GUESS_REPLY } = bursts;
@@ -174,7 +174,7 @@ function touch(c: Context, end: number): void {
   const { serviceCounters, podCounters } = c;
   for (let i = 0; i < end; i = (i + 1) | 0) {
     const entry = guesses4[i] & OFFSET;
-    serviceCounters[((words[entry + SESSION_SERVICE] << 3) & OFFSET) | TOUCHED] = 0;
-    podCounters[((words[entry + SESSION_POD] << 3) & OFFSET) | TOUCHED] = 0;
+    serviceCounters[((words[entry + SESSION_SERVICE] << COUNTERS_SHIFT) & OFFSET) | TOUCHED] = 0;
+    podCounters[((words[entry + SESSION_POD] << COUNTERS_SHIFT) & OFFSET) | TOUCHED] = 0;
   }
 }

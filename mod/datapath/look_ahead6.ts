@@ -11,7 +11,7 @@ import * as bursts from "./burst.ts";
 import type { Context } from "./context.ts";
 
 // Own constants: see "Speed" in context.ts.
-const { TOUCHED } = counters;
+const { COUNTERS_SHIFT, TOUCHED } = counters;
 const { IF_FLAGS, IF_NAT6_IN, IF_STRIDE } = interfaces;
 const { HEADER_KEY, HEADER_USED, HEADER_WORDS, SESSION_POD, SESSION_SERVICE } = layout;
 const { GUESS_ENTRY, GUESS_NONE, GUESS_REPLY } = bursts;
@@ -125,7 +125,7 @@ function touch(c: Context, end: number): void {
   const { serviceCounters, podCounters } = c;
   for (let i = 0; i < end; i = (i + 1) | 0) {
     const entry = guesses6[i] & OFFSET;
-    serviceCounters[((words[entry + SESSION_SERVICE] << 3) & OFFSET) | TOUCHED] = 0;
-    podCounters[((words[entry + SESSION_POD] << 3) & OFFSET) | TOUCHED] = 0;
+    serviceCounters[((words[entry + SESSION_SERVICE] << COUNTERS_SHIFT) & OFFSET) | TOUCHED] = 0;
+    podCounters[((words[entry + SESSION_POD] << COUNTERS_SHIFT) & OFFSET) | TOUCHED] = 0;
   }
 }

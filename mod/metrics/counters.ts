@@ -121,6 +121,8 @@ export const SERVICE_BYTES = 4;
 export const SERVICE_REPLY_PACKETS = 5;
 export const SERVICE_REPLY_BYTES = 6;
 export const SERVICE_COUNTERS = 8; // stride: one cache line
+/** A service's or pod's row begins at its id, shifted by this. */
+export const COUNTERS_SHIFT = 3;
 /** The last column of a service's and of a pod's row counts nothing: writing to it has the row brought into the cache (look_ahead4.ts). */
 export const TOUCHED = 7;
 

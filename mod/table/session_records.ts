@@ -5,6 +5,7 @@
  * Rule: who takes records puts them into tables of its own seed, size and number; what finds no room there goes on untracked.
  */
 
+import type { AffinityTable } from "./affinity.ts";
 import type { OverflowTable } from "./overflow.ts";
 import {
   SESSION_KIND,
@@ -138,4 +139,28 @@ function note(packed: Int32Array, at: number, overflow: OverflowTable, seen: num
     packed[at + SESSION_POD],
     seen,
   );
+}
+
+/** Words of a client's record: service, four words of address, pod, second. */
+export const AFFINITY_WORDS = 7;
+export const AFFINITY_SERVICE = 0;
+export const AFFINITY_POD = 5;
+const AFFINITY_ADDRESS = 1;
+const AFFINITY_SEEN = 6;
+
+/** The clients of a table that have a pod. */
+export function packAffinity(table: AffinityTable): Int32Array {
+  const clients: number[] = [];
+  table.forEach((service, at, pod, seen) => {
+    clients.push(service, ...table.words.subarray(at, at + 4), pod, seen);
+  });
+  return Int32Array.from(clients);
+}
+
+/** Puts them into a table again. */
+export function unpackAffinity(packed: Int32Array, table: AffinityTable): void {
+  for (let at = 0; at < packed.length; at += AFFINITY_WORDS) {
+    const address = packed.subarray(at + AFFINITY_ADDRESS, at + AFFINITY_POD);
+    table.note(packed[at + AFFINITY_SERVICE], address, packed[at + AFFINITY_POD], packed[at + AFFINITY_SEEN]);
+  }
 }

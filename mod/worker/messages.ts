@@ -219,7 +219,7 @@ export interface RestoreRequest extends HandedRecords {
   kind: "restore";
 }
 
-/** As mod/table/session_records.ts packs them; affinity: service, four words of address, pod, second. */
+/** As mod/table/session_records.ts packs them. */
 export interface HandedRecords {
   sessions4: Int32Array;
   sessions6: Int32Array;

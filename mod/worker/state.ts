@@ -14,7 +14,13 @@ import { OffloadTable } from "../table/offload.ts";
 import { OverflowTable } from "../table/overflow.ts";
 import { SESSION_OFFLOAD, SESSION_POD, SESSION_SERVICE, SessionTable } from "../table/session.ts";
 import { moveSessions } from "../table/session_move.ts";
-import { recordWords, toldOf, unpackNotes, unpackSessions } from "../table/session_records.ts";
+import {
+  recordWords,
+  toldOf,
+  unpackAffinity,
+  unpackNotes,
+  unpackSessions,
+} from "../table/session_records.ts";
 import { XskSocket } from "../xdp/socket.ts";
 import { Umem } from "../xdp/umem.ts";
 import { BurstContext, flushAll, POOL_RESERVE, refill } from "./burst.ts";
@@ -344,15 +350,7 @@ export class WorkerState {
         if (flow >= 0) this.#handed.set(flow, toldOf(packed, at, table.addressWords));
       }
     }
-    const { affinity } = request;
-    for (let at = 0; at < affinity.length; at += 7) {
-      this.#affinity.note(
-        affinity[at],
-        affinity.subarray(at + 1, at + 5),
-        affinity[at + 5],
-        affinity[at + 6],
-      );
-    }
+    unpackAffinity(request.affinity, this.#affinity);
     return lost;
   }
 

@@ -12,7 +12,7 @@ import { Ground, type Host } from "./harness/ground.ts";
 import { Daemon, type Mode, MODES } from "./harness/daemon.ts";
 import { askOn, openFlow, serveIdentity, type Target } from "./harness/identity.ts";
 import { Sockets } from "./harness/sockets.ts";
-import { attached, type Config, VIP, WHO_PORT } from "./harness/service.ts";
+import { repeated, VIP, WHO_PORT } from "./harness/service.ts";
 import { until } from "./harness/wait.ts";
 
 const TARGET: Target = [VIP, WHO_PORT];
@@ -20,15 +20,6 @@ const TARGET: Target = [VIP, WHO_PORT];
 const DATAGRAMS = 200;
 
 await requireGround();
-
-function config(ground: Ground, mode: Mode): Config {
-  const pods = ground.pods.map((pod) => pod.address);
-  return {
-    ...attached(ground, mode),
-    conf: { offload: true },
-    vips: [{ prefix: `${VIP}/32`, port: WHO_PORT, pods }],
-  };
-}
 
 async function indexOf(ground: Ground, name: string): Promise<number> {
   const [link] = await ground.node.ipJson<{ ifindex: number }[]>("link", "show", "dev", name);
@@ -93,7 +84,7 @@ for (const mode of MODES) {
     const agents = await serveIdentity(ground, WHO_PORT);
     const from: Sockets = agents.of(ground.client);
     const index = await indexOf(ground, pod.nodeInterface);
-    const start = () => Daemon.start(ground, { config: config(ground, mode), quiet: true });
+    const start = () => Daemon.start(ground, { config: repeated(ground, mode), quiet: true });
     let daemon = await start();
     const flow = await openFlow(from, TARGET[0], { bind: ["", 20_000] });
     const inKernel = (of: Daemon) =>

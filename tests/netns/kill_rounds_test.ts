@@ -8,11 +8,11 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
 import { Ground } from "./harness/ground.ts";
-import { Daemon, type Mode, MODES } from "./harness/daemon.ts";
+import { Daemon, MODES } from "./harness/daemon.ts";
 import { differences, footprint } from "./harness/footprint.ts";
 import { Held } from "./harness/held.ts";
 import { serveIdentity, type Target } from "./harness/identity.ts";
-import { attached, type Config, VIP, WHO_PORT } from "./harness/service.ts";
+import { repeated, VIP, WHO_PORT } from "./harness/service.ts";
 
 const TARGET: Target = [VIP, WHO_PORT];
 const CONNECTIONS = 200;
@@ -22,21 +22,12 @@ const LOST_SHARE = 0.0001;
 
 await requireGround();
 
-function config(ground: Ground, mode: Mode): Config {
-  const pods = ground.pods.map((pod) => pod.address);
-  return {
-    ...attached(ground, mode),
-    conf: { offload: true },
-    vips: [{ prefix: `${VIP}/32`, port: WHO_PORT, pods }],
-  };
-}
-
 for (const mode of MODES) {
   Deno.test(`kill -9 under ${CONNECTIONS} connections and a stream, every interface ${mode}`, async (t) => {
     await using ground = await Ground.create();
     const agents = await serveIdentity(ground, WHO_PORT);
     const clean = await footprint(ground.node);
-    const start = () => Daemon.start(ground, { config: config(ground, mode), quiet: true });
+    const start = () => Daemon.start(ground, { config: repeated(ground, mode), quiet: true });
     let daemon = await start();
     const held = await Held.open(daemon, ground, agents, TARGET, CONNECTIONS);
     for (let round = 1; round <= ROUNDS; round++) {

@@ -8,32 +8,23 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
 import { Ground } from "./harness/ground.ts";
-import { Daemon, exists, KU, type Mode, MODES } from "./harness/daemon.ts";
+import { Daemon, exists, KU, MODES } from "./harness/daemon.ts";
 import { differences, footprint } from "./harness/footprint.ts";
 import { Held } from "./harness/held.ts";
 import { askTcp, serveIdentity, type Target } from "./harness/identity.ts";
-import { attached, type Config, VIP, WHO_PORT } from "./harness/service.ts";
+import { repeated, VIP, WHO_PORT } from "./harness/service.ts";
 
 const TARGET: Target = [VIP, WHO_PORT];
 const CONNECTIONS = 20;
 
 await requireGround();
 
-function config(ground: Ground, mode: Mode): Config {
-  const pods = ground.pods.map((pod) => pod.address);
-  return {
-    ...attached(ground, mode),
-    conf: { offload: true },
-    vips: [{ prefix: `${VIP}/32`, port: WHO_PORT, pods }],
-  };
-}
-
 for (const mode of MODES) {
   Deno.test(`ku stop and ku stop --keep, every interface ${mode}`, async (t) => {
     await using ground = await Ground.create();
     const agents = await serveIdentity(ground, WHO_PORT);
     const clean = await footprint(ground.node);
-    const options = { config: config(ground, mode), quiet: true };
+    const options = { config: repeated(ground, mode), quiet: true };
     let daemon = await Daemon.start(ground, options);
     const held = await Held.open(daemon, ground, agents, TARGET, CONNECTIONS);
     const stop = (...words: string[]) =>

@@ -31,3 +31,13 @@ export function serving(ground: Ground, mode: Mode | "auto" | "generic"): Config
     ],
   };
 }
+
+/** The identity service alone, on the VIP for every protocol, its sessions repeated by the kernel even where tests run without. */
+export function repeated(ground: Ground, mode: Mode): Config {
+  const pods = ground.pods.map((pod) => pod.address);
+  return {
+    ...attached(ground, mode),
+    conf: { offload: true },
+    vips: [{ prefix: `${VIP}/32`, port: WHO_PORT, pods }],
+  };
+}

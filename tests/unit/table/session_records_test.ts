@@ -1,6 +1,7 @@
 /** Sessions as records: what is packed of one table is found in another one, of other size and seed. */
 
 import { assertEquals } from "@std/assert";
+import { AffinityTable } from "../../../mod/table/affinity.ts";
 import { OverflowTable } from "../../../mod/table/overflow.ts";
 import {
   SESSION_LAST_SEEN,
@@ -13,10 +14,13 @@ import {
   SessionTable,
 } from "../../../mod/table/session.ts";
 import {
+  AFFINITY_WORDS,
+  packAffinity,
   packNotes,
   packSessions,
   recordWords,
   toldOf,
+  unpackAffinity,
   unpackNotes,
   unpackSessions,
 } from "../../../mod/table/session_records.ts";
@@ -113,4 +117,17 @@ Deno.test("packNotes and unpackNotes carry notes of untracked flows over, withou
   }
   to.key.set([3, 2, 3]);
   assertEquals(to.find(17, NOW), -1);
+});
+
+Deno.test("clients' pods are the same in a table that got another one's records", () => {
+  const [from, to] = [AffinityTable.create(64), AffinityTable.create(64)];
+  const client = (n: number) => Int32Array.of(0, 0, 0xffff, n);
+  for (let n = 0; n < 12; n++) from.note(n % 3, client(n), 100 + n, 1000 + n);
+  const packed = packAffinity(from);
+  assertEquals(packed.length, 12 * AFFINITY_WORDS);
+  unpackAffinity(packed, to);
+  for (let n = 0; n < 12; n++) {
+    assertEquals(to.find(n % 3, client(n), 1000 + n, 0), 100 + n);
+    assertEquals(to.find(n % 3, client(n), 1001 + n, 0), -1, "the second goes with it");
+  }
 });
