@@ -11,6 +11,10 @@
  * its epoch, which is read after the tuple was compared, and uses its place again only seconds later, when no program
  * that saw it can be running any more.
  *
+ * What a flow has carried is counted by one CPU without atomic operations, which cost as much as all else together; a
+ * program is not interrupted by another one on its CPU. A flow belongs to the CPU that repeats its first packet, and
+ * stays there: a NIC's hash sends a tuple to one queue. What other CPUs carry nevertheless, they add elsewhere.
+ *
  * References: mod/table/offload.ts (the writer), rewrite.h (the new tuple).
  */
 #ifndef KU_FLOW_H
@@ -41,9 +45,11 @@ struct ku_hit {
 	__u16 link_flags;
 	__u16 link_slot;
 	struct ku_flow *flow;
-	struct ku_way *way;
-	__u64 now_ns;
+	struct ku_hop *hop;
+	struct ku_addresses *addresses; /* IPv6 */
+	__u32 number; /* the flow's */
 	__u32 side;
+	__u32 now; /* ticks */
 	__u32 bytes; /* of the IP packet, uncut */
 	__u32 header_bytes; /* IP and transport header */
 	__u16 checksum; /* the transport's, as it stands */
@@ -71,10 +77,9 @@ static __always_inline __u32 finish_hash(__u32 hash)
 }
 
 /*
- * The flow that the bucket names for `hash`, and its direction. At most one word of a bucket has the tag: the workers
- * see to that.
+ * The flow that the bucket names for `hash`. At most one word of a bucket has the tag: the workers see to that.
  */
-static __always_inline struct ku_flow *flow_by_hash(const struct ku_flow_conf *conf, __u32 hash, __u32 *side)
+static __always_inline struct ku_flow *flow_by_hash(const struct ku_flow_conf *conf, __u32 hash, struct ku_hit *hit)
 {
 	__u32 number = hash & conf->bucket_mask, tag = hash & KU_FLOW_TAG, found = 0;
 	struct ku_bucket *bucket = bpf_map_lookup_elem(&ku_flow_index, &number);
@@ -91,9 +96,9 @@ static __always_inline struct ku_flow *flow_by_hash(const struct ku_flow_conf *c
 	if (!found)
 		return NULL;
 	number = (found & ~KU_FLOW_TAG) - 1;
-	*side = number & 1;
-	number >>= 1;
-	return bpf_map_lookup_elem(&ku_flows, &number);
+	hit->side = number & 1;
+	hit->number = (number >> 1) + (hit->side ? conf->sessions : 0);
+	return bpf_map_lookup_elem(&ku_flows, &hit->number);
 }
 
 /*
@@ -141,19 +146,35 @@ static __always_inline int check_transport(void *l4, void *end, __u32 l4_bytes, 
 	return HIT;
 }
 
+static __always_inline bool is_silent(const struct ku_flow *flow, __u32 now)
+{
+	return now - flow->last_seen + KU_TICK_SLACK > flow->timeout + KU_TICK_SLACK;
+}
+
+/* Whether the session's other direction has been silent too. */
+static __noinline int is_other_silent(const struct ku_flow_conf *conf, const struct ku_hit *hit)
+{
+	__u32 number = hit->side ? hit->number - conf->sessions : hit->number + conf->sessions;
+	struct ku_flow *other = bpf_map_lookup_elem(&ku_flows, &number);
+
+	return !other || other->epoch != conf->epoch || is_silent(other, hit->now);
+}
+
 /* What a flow must be like, once the packet has its tuple. */
 static __always_inline int check_flow(const struct ku_flow_conf *conf, struct ku_hit *hit)
 {
 	struct ku_flow *flow = hit->flow;
-	hit->way = &flow->way[hit->side & 1];
+	__u32 hop = flow->hop;
+
 	if (flow->epoch != conf->epoch)
 		return MISS_UNKNOWN;
-	if (!hit->way->slot) /* slot 0 is ku1's, by which no flow leaves: this direction is the worker's */
+	hit->hop = bpf_map_lookup_elem(&ku_hops, &hop);
+	if (!hit->hop || !hit->hop->slot) /* slot 0 is ku1's, by which no flow leaves: this direction is the worker's */
 		return MISS_NO_WAY;
-	hit->now_ns = bpf_ktime_get_coarse_ns();
-	if ((__s64)(hit->now_ns - flow->last_seen_ns) > (__s64)flow->timeout_ns)
+	hit->now = bpf_ktime_get_coarse_ns() >> KU_TICK_SHIFT;
+	if (is_silent(flow, hit->now) && is_other_silent(conf, hit))
 		return MISS_EXPIRED;
-	if ((hit->gso_bytes ? hit->header_bytes + hit->gso_bytes : hit->bytes) > hit->way->mtu)
+	if ((hit->gso_bytes ? hit->header_bytes + hit->gso_bytes : hit->bytes) > hit->hop->mtu)
 		return MISS_TOO_BIG;
 	return HIT;
 }
@@ -162,8 +183,8 @@ static __always_inline int look4(void *data, void *end, const struct ku_flow_con
 {
 	struct iphdr *ip = data + ETH_HLEN;
 	void *l4 = data + L4_OF_IP4;
-	struct ku_tuple *tuple;
-	__u32 hash, ports;
+	struct ku_flow *flow;
+	__u32 hash;
 	int result;
 
 	if (l4 + 8 > end || *(__u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(IP_FRAGMENT)))
@@ -176,19 +197,17 @@ static __always_inline int look4(void *data, void *end, const struct ku_flow_con
 	if (result != HIT)
 		return result;
 	hit->header_bytes += sizeof(*ip);
-	ports = bpf_ntohl(*(__be32 *)l4);
 	hash = conf->key[0] * ip->protocol;
 	hash += hash_halves(&conf->key[1], bpf_ntohl(ip->saddr));
 	hash += hash_halves(&conf->key[3], bpf_ntohl(ip->daddr));
-	hash += hash_halves(&conf->key[5], ports);
-	hit->flow = flow_by_hash(conf, finish_hash(hash), &hit->side);
-	if (!hit->flow || (hit->side == SIDE_REPLY && !(hit->link_flags & KU_LINK_NAT4_IN)))
+	hash += hash_halves(&conf->key[5], bpf_ntohl(*(__be32 *)l4));
+	flow = flow_by_hash(conf, finish_hash(hash), hit);
+	if (!flow || (hit->side == SIDE_REPLY && !(hit->link_flags & KU_LINK_NAT4_IN)))
 		return MISS_UNKNOWN;
-	tuple = &hit->flow->tuple[hit->side & 1];
-	if (tuple->source != ip->saddr || tuple->destination != ip->daddr ||
-	    *(__be32 *)&tuple->source_port != *(__be32 *)l4 || hit->flow->protocol != ip->protocol ||
-	    hit->flow->family != 4)
+	if (flow->tuple.source != ip->saddr || flow->tuple.destination != ip->daddr ||
+	    flow->tuple.ports != *(__be32 *)l4 || flow->protocol != ip->protocol || flow->family != 4)
 		return MISS_UNKNOWN;
+	hit->flow = flow;
 	if (ip->ttl <= 1)
 		return MISS_TTL;
 	return check_flow(conf, hit);
@@ -199,7 +218,8 @@ static __always_inline int look6(void *data, void *end, const struct ku_flow_con
 	struct ipv6hdr *ip = data + ETH_HLEN;
 	void *l4 = data + L4_OF_IP6;
 	__u32 hash, pseudo = 0, differs = 0;
-	__u32 *packet = data + ETH_HLEN + 8, *tuple;
+	__u32 *packet = data + ETH_HLEN + 8;
+	struct ku_flow *flow;
 	int result;
 
 	if (l4 + 8 > end || ip->version != 6)
@@ -212,22 +232,25 @@ static __always_inline int look6(void *data, void *end, const struct ku_flow_con
 	for (int i = 0; i < 8; i++) {
 		pseudo += halves(packet[i]);
 		hash += hash_halves(&conf->key[1 + 2 * i], bpf_ntohl(packet[i]));
+		asm volatile("" : "+r"(hash), "+r"(pseudo)); /* word by word, or all keys are on the stack at once */
 	}
 	hash += hash_halves(&conf->key[17], bpf_ntohl(*(__be32 *)l4));
 	result = check_transport(l4, end, hit->bytes - sizeof(*ip), ip->nexthdr, pseudo, hit);
 	if (result != HIT)
 		return result;
 	hit->header_bytes += sizeof(*ip);
-	hit->flow = flow_by_hash(conf, finish_hash(hash), &hit->side);
-	if (!hit->flow || (hit->side == SIDE_REPLY && !(hit->link_flags & KU_LINK_NAT6_IN)))
+	flow = flow_by_hash(conf, finish_hash(hash), hit);
+	if (!flow || (hit->side == SIDE_REPLY && !(hit->link_flags & KU_LINK_NAT6_IN)))
 		return MISS_UNKNOWN;
-	tuple = hit->flow->address6[hit->side & 1][0];
+	hit->addresses = bpf_map_lookup_elem(&ku_flows6, &hit->number);
+	if (!hit->addresses)
+		return MISS_UNKNOWN;
 #pragma unroll
-	for (int i = 0; i < 8; i++)
-		differs |= tuple[i] ^ packet[i];
-	if (differs || *(__be32 *)&hit->flow->tuple[hit->side & 1].source_port != *(__be32 *)l4 ||
-	    hit->flow->protocol != ip->nexthdr || hit->flow->family != 6)
+	for (int i = 0; i < 4; i++)
+		differs |= (hit->addresses->source[i] ^ packet[i]) | (hit->addresses->destination[i] ^ packet[4 + i]);
+	if (differs || flow->tuple.ports != *(__be32 *)l4 || flow->protocol != ip->nexthdr || flow->family != 6)
 		return MISS_UNKNOWN;
+	hit->flow = flow;
 	if (ip->hop_limit <= 1)
 		return MISS_TTL;
 	return check_flow(conf, hit);
@@ -272,7 +295,8 @@ static __always_inline void count_miss(__u32 reason)
 static __always_inline void count_hit(const struct ku_hit *hit)
 {
 	__u64 packets = 1, bytes = hit->bytes, frames = hit->frame_bytes;
-	__u32 in = hit->link_slot, out = hit->way->slot;
+	__u32 in = hit->link_slot, out = hit->hop->slot, cpu = 1 + bpf_get_smp_processor_id();
+	struct ku_flow *flow = hit->flow;
 	struct ku_link_count *count;
 
 	if (hit->gso_bytes && hit->bytes > hit->header_bytes) {
@@ -290,10 +314,19 @@ static __always_inline void count_hit(const struct ku_hit *hit)
 		count->tx_packets += packets;
 		count->tx_bytes += frames;
 	}
-	__sync_fetch_and_add(&hit->way->packets, packets);
-	__sync_fetch_and_add(&hit->way->bytes, bytes);
-	if (hit->flow->last_seen_ns != hit->now_ns)
-		hit->flow->last_seen_ns = hit->now_ns;
+	if (flow->last_seen != hit->now)
+		flow->last_seen = hit->now;
+	if (flow->cpu == cpu || (!flow->cpu && !__sync_val_compare_and_swap(&flow->cpu, 0, cpu))) {
+		flow->packets += packets;
+		flow->bytes += bytes;
+	} else {
+		struct ku_note *note = bpf_map_lookup_elem(&ku_flow_notes, &hit->number);
+
+		if (!note)
+			return;
+		__sync_fetch_and_add(&note->packets, packets);
+		__sync_fetch_and_add(&note->bytes, bytes);
+	}
 }
 
 #endif

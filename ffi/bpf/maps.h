@@ -31,15 +31,18 @@
 #define KU_LINK_TC 4      /* steered by ku_tc: a reinjected packet needs the mark */
 #define KU_LINK_GENERIC 8 /* steered by ku_xdp in skb mode: it needs the source MAC */
 
-/* How a flow is repeated: mod/table/offload.ts has the same numbers. */
+/* How sessions are repeated: mod/table/offload_layout.ts has the same numbers. */
 #define KU_FLOWS 65536       /* sessions; the loader may ask for another number, up to 2^20 - 1 */
 #define KU_FLOW_BUCKETS 65536 /* likewise: a power of two, at least as many */
 #define KU_BUCKET_WORDS 8
 #define KU_FLOW_TAG 0xffe00000 /* of a bucket's word and of a hash: what tells the flows of a bucket apart */
 #define KU_HASH_KEYS 19
+#define KU_HOPS 65536 /* what 16 bits tell apart */
 
-/* ku_way.flags */
-#define KU_WAY_XDP 1 /* the interface sends frames that an XDP program redirects to it */
+/* ku_hop.flags */
+#define KU_HOP_XDP 1 /* the interface sends frames that an XDP program redirects to it */
+
+#define KU_NEAR_LINKS 1024 /* a power of two */
 
 /* ku_flow_misses: why a packet of a service went to the ring */
 enum ku_miss {
@@ -102,42 +105,55 @@ struct ku_conf {
 };
 
 /*
- * A session that the programs repeat, 256 bytes: what both directions have in common, then each of them with its
- * counters in a cache line of its own, all next to one another, since a processor fetches lines in pairs. Direction 0 is the client's ("original"), 1 the pod's ("reply"): a packet of
- * one has `tuple[side]` and leaves with the other one, turned round.
+ * A flow: one direction of a session that the programs repeat. A packet with this tuple leaves with the next one by a
+ * hop. All that a packet over IPv4 needs is in the one cache line, and lines of one direction lie together: what many
+ * flows cost is the memory looked at (its pages even more than its lines).
  */
-struct ku_tuple { /* IPv6: the addresses are in address6 */
+struct ku_tuple { /* IPv6: the addresses are in ku_flows6 */
 	__be32 source;
 	__be32 destination;
-	__be16 source_port;
-	__be16 destination_port;
-};
-
-struct ku_way {
-	__u64 packets; /* after segmentation */
-	__u64 bytes;   /* of IP packets, likewise */
-	__u32 slot;    /* of ku_ways; 0: the worker has this direction */
-	__u32 flags;
-	__u32 mtu;     /* bytes of IP packet */
-	__u16 address_delta; /* what the addresses' change adds to a checksum's (complemented) sum: RFC 1624 eqn. 3, ~m + m' */
-	__u16 ports_delta;   /* 0: the ports stay */
-	__u8 macs[12]; /* destination, source */
-	__u8 pad[20];
+	__be32 ports; /* source, destination */
 };
 
 struct ku_flow {
+	struct ku_tuple tuple;
 	__u32 epoch; /* that of ku_flow_conf, or the flow does not count */
+	struct ku_tuple next;
 	__u8 protocol;
 	__u8 family; /* 4 or 6 */
-	__u16 pad;
-	__u64 last_seen_ns; /* CLOCK_MONOTONIC, coarse; either direction */
-	__u64 timeout_ns;   /* silence that ends it */
-	struct ku_tuple tuple[2];
-	__u32 user[4]; /* the worker's, see mod/table/offload.ts */
-	struct ku_way way[2];
-	__u32 address6[2][2][4]; /* by direction: source, destination */
+	__u16 hop;   /* of ku_hops; 0: the worker has this direction */
+	__u16 address_delta; /* what the addresses' change adds to a checksum's (complemented) sum: RFC 1624 eqn. 3, ~m + m' */
+	__u16 ports_delta;   /* 0: the ports stay */
+	__u32 last_seen; /* CLOCK_MONOTONIC, coarse, in ticks of 2^KU_TICK_SHIFT ns */
+	__u32 timeout;   /* ticks of silence, in both directions, that end it */
+	__u32 cpu;       /* the one that counts below, plus 1; 0: none yet. Others count in ku_flow_notes. */
+	__u64 packets;   /* after segmentation */
+	__u64 bytes;     /* of IP packets, likewise */
 };
-_Static_assert(sizeof(struct ku_flow) == 256, "mod/table/offload_layout.ts counts on it");
+_Static_assert(sizeof(struct ku_flow) == 64, "mod/table/offload_layout.ts counts on it");
+
+#define KU_TICK_SHIFT 20
+#define KU_TICK_SLACK 2000 /* a time of another CPU may be later than now, and a worker's second is not over yet */
+
+struct ku_addresses {
+	__u32 source[4], destination[4];
+	__u32 next_source[4], next_destination[4];
+};
+
+struct ku_note {
+	__u32 user[4]; /* the worker's, see mod/table/offload_layout.ts */
+	__u64 packets; /* counted by other CPUs than the flow's */
+	__u64 bytes;
+};
+
+/* How flows leave: a next hop behind an interface. */
+struct ku_hop {
+	__u32 slot; /* of ku_ways; 0: by none */
+	__u32 flags;
+	__u32 mtu; /* bytes of IP packet */
+	__u8 macs[12]; /* destination, source */
+	__u32 pad[2];
+};
 
 /* What was repeated of the packets that came in by an interface, and of those that left by it; bytes of whole frames. */
 struct ku_link_count {
@@ -145,14 +161,16 @@ struct ku_link_count {
 };
 
 struct ku_bucket {
-	__u32 words[KU_BUCKET_WORDS]; /* KU_FLOW_TAG of the hash | (2 * flow + direction) + 1; 0 = free */
+	__u32 words[KU_BUCKET_WORDS]; /* KU_FLOW_TAG of the hash | (2 * session + direction) + 1; 0 = free */
 };
 
 struct ku_flow_conf {
 	__u32 epoch; /* 0: nothing is repeated. Another number ends all flows at once. */
 	__u32 bucket_mask;
 	__u32 key[KU_HASH_KEYS]; /* of the hash: mod/table/hash.ts keyedHash4, keyedHash6 */
-	__u32 user[11];
+	__u32 layout;
+	__u32 sessions; /* there is room for: the replies' flows follow as many of the originals' */
+	__u32 pad[9];
 };
 
 /* key slot * KU_QUEUES_PER_SLOT + RX queue. The kernel empties an entry when its
@@ -171,7 +189,20 @@ struct { /* attached interfaces by ifindex */
 	__type(value, struct ku_link);
 } ku_links SEC(".maps");
 
-struct { /* the same by slot */
+/* The same for interfaces that come first with the low bits of their index, without a hash. */
+struct ku_near_link {
+	__u32 ifindex; /* 0 = none */
+	struct ku_link link;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KU_NEAR_LINKS);
+	__type(key, __u32);
+	__type(value, struct ku_near_link);
+} ku_near_links SEC(".maps");
+
+struct { /* by slot */
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, KU_MAX_LINKS);
 	__type(key, __u32);
@@ -230,14 +261,39 @@ struct {
 	__type(value, struct ku_conf);
 } ku_conf SEC(".maps");
 
-/* The sessions repeated, written by the workers as typed arrays: no system call to begin, follow or end one. */
+/* The sessions repeated, written by the workers as typed arrays: no system call to begin, follow or end one. Of each of
+ * the three, the originals' (direction 0, the client's packets) by session, then the replies' (1, the pod's). */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, KU_FLOWS);
+	__uint(max_entries, 2 * KU_FLOWS);
 	__type(key, __u32);
 	__type(value, struct ku_flow);
 } ku_flows SEC(".maps");
+
+struct { /* IPv6 */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * KU_FLOWS);
+	__type(key, __u32);
+	__type(value, struct ku_addresses);
+} ku_flows6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * KU_FLOWS);
+	__type(key, __u32);
+	__type(value, struct ku_note);
+} ku_flow_notes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, KU_HOPS);
+	__type(key, __u32);
+	__type(value, struct ku_hop);
+} ku_hops SEC(".maps");
 
 struct { /* where a tuple's flow is: bucket by the hash's low bits */
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -24,33 +24,31 @@ static __always_inline __u16 updated(__u16 checksum, __u32 delta)
 /* Writes the new tuple into an XDP frame. `hit` was found in the same bytes. */
 static __always_inline int rewrite_frame(void *data, void *end, __be16 type, const struct ku_hit *hit)
 {
-	struct ku_tuple *next = &hit->flow->tuple[~hit->side & 1];
+	struct ku_tuple *next = &hit->flow->next;
 	void *l4 = data + (type == bpf_htons(ETH_P_IP) ? L4_OF_IP4 : L4_OF_IP6);
-	__u32 delta = hit->way->address_delta + hit->way->ports_delta;
+	__u32 delta = hit->flow->address_delta + hit->flow->ports_delta;
 
 	if (type == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = data + ETH_HLEN;
 
 		if ((void *)(ip + 1) > end)
 			return -1;
-		ip->check = updated(ip->check, hit->way->address_delta + TTL_STEP);
+		ip->check = updated(ip->check, hit->flow->address_delta + TTL_STEP);
 		ip->ttl--;
-		ip->saddr = next->destination;
-		ip->daddr = next->source;
+		ip->saddr = next->source;
+		ip->daddr = next->destination;
 	} else {
 		struct ipv6hdr *ip = data + ETH_HLEN;
-		__u32 *address = hit->flow->address6[~hit->side & 1][0];
 
-		if ((void *)(ip + 1) > end)
+		if ((void *)(ip + 1) > end || !hit->addresses)
 			return -1;
 		ip->hop_limit--;
-		__builtin_memcpy(&ip->saddr, address + 4, 16);
-		__builtin_memcpy(&ip->daddr, address, 16);
+		__builtin_memcpy(&ip->saddr, hit->addresses->next_source, 16);
+		__builtin_memcpy(&ip->daddr, hit->addresses->next_destination, 16);
 	}
 	if (l4 + 8 > end)
 		return -1;
-	((__be16 *)l4)[0] = next->destination_port;
-	((__be16 *)l4)[1] = next->source_port;
+	*(__be32 *)l4 = next->ports;
 	if (hit->protocol == IPPROTO_TCP) {
 		if (l4 + sizeof(struct tcphdr) > end)
 			return -1;
@@ -60,7 +58,7 @@ static __always_inline int rewrite_frame(void *data, void *end, __be16 type, con
 
 		*(__u16 *)(l4 + UDP_CHECKSUM_AT) = checksum ? checksum : 0xffff;
 	}
-	__builtin_memcpy(data, hit->way->macs, sizeof(hit->way->macs));
+	__builtin_memcpy(data, hit->hop->macs, sizeof(hit->hop->macs));
 	return 0;
 }
 
@@ -88,11 +86,11 @@ static __always_inline bool is_half_done(struct __sk_buff *skb, __u32 at, __u16 
  */
 static __noinline int rewrite_skb(struct __sk_buff *skb, __be16 type, const struct ku_hit *hit)
 {
-	struct ku_tuple *next = &hit->flow->tuple[~hit->side & 1];
+	struct ku_tuple *next = &hit->flow->next;
 	__u32 l4_at = type == bpf_htons(ETH_P_IP) ? L4_OF_IP4 : L4_OF_IP6;
 	__u32 checksum_at = l4_at + (hit->protocol == IPPROTO_TCP ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT);
 	__u64 mangled = hit->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	__be16 ports[2] = { next->destination_port, next->source_port };
+	__be32 ports = next->ports;
 	int failed;
 
 	if (hit->half_done && !hit->gso_bytes && !is_half_done(skb, checksum_at, hit->checksum))
@@ -104,32 +102,31 @@ static __noinline int rewrite_skb(struct __sk_buff *skb, __be16 type, const stru
 
 		if (bpf_skb_load_bytes(skb, 0, header, sizeof(header)))
 			return -1;
-		__builtin_memcpy(header, hit->way->macs, sizeof(hit->way->macs));
+		__builtin_memcpy(header, hit->hop->macs, sizeof(hit->hop->macs));
 		__builtin_memcpy(&check, header + ETH_HLEN + 10, sizeof(check));
-		check = updated(check, hit->way->address_delta + TTL_STEP);
+		check = updated(check, hit->flow->address_delta + TTL_STEP);
 		__builtin_memcpy(header + ETH_HLEN + 10, &check, sizeof(check));
 		ip->ttl--;
-		__builtin_memcpy(header + ETH_HLEN + 12, &next->destination, 4);
-		__builtin_memcpy(header + ETH_HLEN + 16, &next->source, 4);
+		__builtin_memcpy(header + ETH_HLEN + 12, &next->source, 4);
+		__builtin_memcpy(header + ETH_HLEN + 16, &next->destination, 4);
 		failed = bpf_skb_store_bytes(skb, 0, header, sizeof(header), 0);
 	} else {
-		__u32 *address = hit->flow->address6[~hit->side & 1][0];
 		__u8 header[34]; /* next header, hop limit, addresses */
 
-		if (bpf_skb_load_bytes(skb, ETH_HLEN + 6, header, 2))
+		if (!hit->addresses || bpf_skb_load_bytes(skb, ETH_HLEN + 6, header, 2))
 			return -1;
 		header[1]--;
-		__builtin_memcpy(header + 2, address + 4, 16);
-		__builtin_memcpy(header + 18, address, 16);
-		failed = bpf_skb_store_bytes(skb, 0, hit->way->macs, sizeof(hit->way->macs), 0) ||
+		__builtin_memcpy(header + 2, hit->addresses->next_source, 16);
+		__builtin_memcpy(header + 18, hit->addresses->next_destination, 16);
+		failed = bpf_skb_store_bytes(skb, 0, hit->hop->macs, sizeof(hit->hop->macs), 0) ||
 			 bpf_skb_store_bytes(skb, ETH_HLEN + 6, header, sizeof(header), BPF_F_RECOMPUTE_CSUM);
 	}
-	failed = failed || bpf_skb_store_bytes(skb, l4_at, ports, sizeof(ports), 0);
+	failed = failed || bpf_skb_store_bytes(skb, l4_at, &ports, sizeof(ports), 0);
 	if (hit->protocol != PROTOCOL_SCTP) {
-		failed = failed || bpf_l4_csum_replace(skb, checksum_at, 0, hit->way->address_delta,
+		failed = failed || bpf_l4_csum_replace(skb, checksum_at, 0, hit->flow->address_delta,
 						       BPF_F_PSEUDO_HDR | mangled);
-		if (hit->way->ports_delta)
-			failed = failed || bpf_l4_csum_replace(skb, checksum_at, 0, hit->way->ports_delta, mangled);
+		if (hit->flow->ports_delta)
+			failed = failed || bpf_l4_csum_replace(skb, checksum_at, 0, hit->flow->ports_delta, mangled);
 	}
 	return failed ? -1 : HIT;
 }

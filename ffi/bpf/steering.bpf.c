@@ -29,6 +29,8 @@
 
 #include "rewrite.h"
 
+#define BY_TC -1 /* known, but ku_tc has to repeat it */
+
 #define VLAN_ID_MASK 0x0fff
 #define VLAN_EGRESS 0x2000 /* PCP bit 0 of a tag on ku1: out by the interface, not in */
 #define PACKET_HOST 0      /* linux/if_packet.h; for us, by destination MAC */
@@ -58,10 +60,61 @@ static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 /* Index of the interface that the flow leaves by; 0 when it has gone. */
 static __always_inline __u32 way_out(void *ways, const struct ku_hit *hit)
 {
-	__u32 slot = hit->way->slot;
+	__u32 slot = hit->hop->slot;
 	__u32 *ifindex = bpf_map_lookup_elem(ways, &slot);
 
 	return ifindex ? *ifindex : 0;
+}
+
+/* The attached interface; a copy, so that what follows is the same wherever it was found. */
+static __always_inline bool find_link(__u32 ifindex, struct ku_link *link)
+{
+	__u32 at = ifindex & (KU_NEAR_LINKS - 1);
+	struct ku_near_link *near = bpf_map_lookup_elem(&ku_near_links, &at);
+	struct ku_link *found;
+
+	if (near && near->ifindex == ifindex) {
+		*link = near->link;
+		return true;
+	}
+	found = bpf_map_lookup_elem(&ku_links, &ifindex);
+	if (!found)
+		return false;
+	*link = *found;
+	return true;
+}
+
+/* The packet, for which `hit` was found, on its way: HIT; a MISS_…, or BY_TC, and it is as it was. */
+static __always_inline int send_frame(void *data, void *end, __be16 type, const struct ku_hit *hit)
+{
+	if ((hit->link_flags & KU_LINK_GENERIC) || hit->half_done || !(hit->hop->flags & KU_HOP_XDP))
+		return BY_TC;
+	/* First, since it says whether the interface is still there. */
+	if (bpf_redirect_map(&ku_ways, hit->hop->slot, XDP_ABORTED) != XDP_REDIRECT)
+		return MISS_NO_WAY;
+	if (rewrite_frame(data, end, type, hit))
+		return MISS_UNUSUAL; /* never: the lengths are known */
+	count_hit(hit);
+	return HIT;
+}
+
+/* The packet's flow, if it is known, looked up and repeated: HIT, a MISS_… or BY_TC. */
+static __always_inline int repeat_frame4(void *data, void *end, const struct ku_flow_conf *conf,
+					 const struct ku_link *link)
+{
+	struct ku_hit hit = { .frame_bytes = end - data, .link_flags = link->flags, .link_slot = link->slot };
+	int miss = look4(data, end, conf, &hit);
+
+	return miss == HIT ? send_frame(data, end, bpf_htons(ETH_P_IP), &hit) : miss;
+}
+
+/* Not inlined: both together need more stack than a program has. */
+static __noinline int repeat_frame6(void *data, void *end, const struct ku_flow_conf *conf, const struct ku_link *link)
+{
+	struct ku_hit hit = { .frame_bytes = end - data, .link_flags = link->flags, .link_slot = link->slot };
+	int miss = look6(data, end, conf, &hit);
+
+	return miss == HIT ? send_frame(data, end, bpf_htons(ETH_P_IPV6), &hit) : miss;
 }
 
 SEC("xdp")
@@ -69,38 +122,33 @@ int ku_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	__u32 ifindex = ctx->ingress_ifindex;
 	struct ethhdr *ethernet = data;
-	__u32 at = sizeof(*ethernet);
-	struct ku_hit hit = {};
-	struct ku_link *link;
+	__u32 at = sizeof(*ethernet), zero = 0;
+	struct ku_flow_conf *conf;
+	struct ku_link link;
+	int miss = MISS_UNKNOWN;
 	__be16 type;
-	int miss;
 
-	link = bpf_map_lookup_elem(&ku_links, &ifindex);
-	if (!link || (void *)(ethernet + 1) > end)
+	if ((void *)(ethernet + 1) > end || !find_link(ctx->ingress_ifindex, &link))
 		return XDP_PASS;
-	if (!same_mac(ethernet->h_dest, link->mac) || same_mac(ethernet->h_source, ku_punt_mac))
+	if (!same_mac(ethernet->h_dest, link.mac) || same_mac(ethernet->h_source, ku_punt_mac))
 		return XDP_PASS;
 	/* In generic mode a segmentation-offload packet comes whole. ku_tc is there for it: ku0 cuts it up. */
-	if (link->max_bytes && (__u64)(end - data) > link->max_bytes)
+	if (link.max_bytes && (__u64)(end - data) > link.max_bytes)
 		return XDP_PASS;
 	type = ethernet->h_proto;
-	hit.frame_bytes = end - data;
-	hit.link_flags = link->flags;
-	hit.link_slot = link->slot;
-	miss = look_up_flow(data, end, type, &hit);
-	if (miss == HIT) {
-		if ((link->flags & KU_LINK_GENERIC) || hit.half_done || !(hit.way->flags & KU_WAY_XDP))
+	conf = bpf_map_lookup_elem(&ku_flow_conf, &zero);
+	if (conf && conf->epoch) {
+		if (type == bpf_htons(ETH_P_IP))
+			miss = repeat_frame4(data, end, conf, &link);
+		else if (type == bpf_htons(ETH_P_IPV6))
+			miss = repeat_frame6(data, end, conf, &link);
+		else
+			miss = MISS_UNUSUAL;
+		if (miss == HIT)
+			return XDP_REDIRECT;
+		if (miss == BY_TC)
 			return XDP_PASS;
-		if (!way_out(&ku_ways, &hit))
-			miss = MISS_NO_WAY;
-	}
-	if (miss == HIT) {
-		if (rewrite_frame(data, end, type, &hit))
-			return XDP_ABORTED; /* never: the lengths are known */
-		count_hit(&hit);
-		return bpf_redirect_map(&ku_ways, hit.way->slot, XDP_ABORTED);
 	}
 	miss = ku_any(miss);
 	if (type == bpf_htons(ETH_P_8021Q)) {
@@ -111,12 +159,12 @@ int ku_xdp(struct xdp_md *ctx)
 		type = vlan->type;
 		at += sizeof(*vlan);
 	}
-	if (!packet_is_ours(data, end, at, type, link->flags))
+	if (!packet_is_ours(data, end, at, type, link.flags))
 		return XDP_PASS;
 	if (ctx->rx_queue_index >= KU_QUEUES_PER_SLOT)
 		return XDP_PASS;
 	count_miss(miss);
-	return bpf_redirect_map(&ku_xsks, link->slot * KU_QUEUES_PER_SLOT + ctx->rx_queue_index, XDP_PASS);
+	return bpf_redirect_map(&ku_xsks, link.slot * KU_QUEUES_PER_SLOT + ctx->rx_queue_index, XDP_PASS);
 }
 
 SEC("xdp")
@@ -157,7 +205,7 @@ int ku_tc(struct __sk_buff *skb)
 {
 	__u32 zero = 0, ifindex = skb->ifindex;
 	struct ku_hit hit = {};
-	struct ku_link *link;
+	struct ku_link link;
 	struct ku_conf *conf;
 	void *data, *end;
 	__u8 mac[6];
@@ -169,8 +217,7 @@ int ku_tc(struct __sk_buff *skb)
 	}
 	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return TC_ACT_UNSPEC;
-	link = bpf_map_lookup_elem(&ku_links, &ifindex);
-	if (!link)
+	if (!find_link(ifindex, &link))
 		return TC_ACT_UNSPEC;
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_UNSPEC;
@@ -186,8 +233,8 @@ int ku_tc(struct __sk_buff *skb)
 	}
 	hit.frame_bytes = skb->len;
 	hit.gso_bytes = skb->gso_size;
-	hit.link_flags = link->flags;
-	hit.link_slot = link->slot;
+	hit.link_flags = link.flags;
+	hit.link_slot = link.slot;
 	miss = look_up_flow(data, end, skb->protocol, &hit);
 	if (miss == HIT) {
 		ifindex = way_out(&ku_ways_tc, &hit);
@@ -208,15 +255,15 @@ int ku_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
-	if (!packet_is_ours(data, end, ETH_HLEN, skb->protocol, link->flags))
+	if (!packet_is_ours(data, end, ETH_HLEN, skb->protocol, link.flags))
 		return TC_ACT_UNSPEC;
 	count_miss(miss);
 
 	/* NB: written by helper, never through `data`: a direct write makes the verifier prepend an unclone of
 	 * every packet, bystanders' included. The source MAC stays, so a punted packet can be restored. */
 	__builtin_memcpy(mac, ku_mac_prefix, 4);
-	mac[4] = link->slot >> 8;
-	mac[5] = link->slot & 0xff;
+	mac[4] = link.slot >> 8;
+	mac[5] = link.slot & 0xff;
 	if (bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0))
 		return TC_ACT_UNSPEC;
 	/* ku0 sends by the queue that is said to have received (net/core/dev.c skb_tx_hash), modulo those it has, one a

@@ -16,7 +16,7 @@ export async function compileBpf(): Promise<void> {
   }
   const objects = sources.map(objectOf);
   const headers = filesBelow(SOURCE_FOLDER, (path) => path.endsWith(".h") || path.endsWith(".c"));
-  const flags = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-target", "bpf", ...includeFlags()];
+  const flags = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-target", "bpf", "-mcpu=v3", ...includeFlags()];
   await makeOnce("bpf", { inputs: headers, outputs: objects, settings: flags.join(" ") }, async () => {
     Deno.mkdirSync(BUILD_FOLDER, { recursive: true });
     for (const source of sources) {

@@ -10,10 +10,18 @@
 import { SystemError } from "../../ffi/errno.ts";
 import { addressOf, type Mapping } from "../../ffi/memory.ts";
 import { type Conf, ConfigError, MAX_OFFLOAD_SESSIONS } from "../config/model.ts";
-import { carriedBy, mendOffload, prepareOffload, setOffloadEpoch } from "../table/offload_memory.ts";
+import { OFFLOAD_HOPS } from "../table/offload_layout.ts";
+import {
+  bytesOf,
+  mendOffload,
+  type OffloadMemory,
+  packetsOf,
+  prepareOffload,
+  setOffloadEpoch,
+} from "../table/offload_memory.ts";
 import type { Offloaded, OffloadPlan, SharedMemory, WorkerReport } from "../worker/messages.ts";
 import { nowSeconds } from "../worker/clock.ts";
-import type { LinkCounts, OffloadMaps } from "../xdp/offload_maps.ts";
+import type { LinkCounts, OffloadMappings, OffloadMaps } from "../xdp/offload_maps.ts";
 import type { Steering } from "../xdp/steering.ts";
 import type { KernelCounts, OffloadMisses, ShowOffload } from "./protocol.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
@@ -35,7 +43,7 @@ export function offloadRoom({ offloadSessions, buckets }: Conf, workerCount: num
 export class Offload {
   readonly #steering: Steering;
   readonly #maps: OffloadMaps;
-  #flows: Int32Array;
+  #memory: OffloadMemory;
   readonly #workerCount: number;
   #conf: Conf;
   /** Sessions begun when somebody last asked, and when that was. */
@@ -46,7 +54,7 @@ export class Offload {
     const maps = steering.offload;
     this.#steering = steering;
     this.#maps = maps;
-    this.#flows = wordsOf(maps.flows);
+    this.#memory = wordsOf(maps.mappings);
     this.#workerCount = workerCount;
     this.#conf = conf;
   }
@@ -91,14 +99,22 @@ export class Offload {
 
   /** Memory of worker `index`. */
   plan(index: number): OffloadPlan {
-    const { conf, index: buckets, flows } = this.#maps;
+    const { conf, index: buckets, hops, flows, addresses, notes } = this.#maps.mappings;
     const count = this.#share;
+    const hopCount = Math.floor(OFFLOAD_HOPS / this.#workerCount);
     return {
-      conf: shared(conf),
-      index: shared(buckets),
-      flows: shared(flows),
+      memory: {
+        conf: shared(conf),
+        index: shared(buckets),
+        hops: shared(hops),
+        flows: shared(flows),
+        addresses: shared(addresses),
+        notes: shared(notes),
+      },
       first: index * count,
       count,
+      firstHop: index * hopCount,
+      hopCount,
       limit: this.#limit,
       takenOver: this.#maps.takenOver,
     };
@@ -128,11 +144,11 @@ export class Offload {
         `the kernel has no room for ${sessions} (${error.code}): give a lower number, or more memory`;
       throw new ConfigError("offload-sessions", String(conf.offloadSessions), remedy);
     }
+    this.#memory = wordsOf(this.#maps.mappings);
     prepareOffload(this.#memory, newSeed());
     await Promise.all(
       workers.map((worker) => worker.request({ kind: "moveOffload", plan: this.plan(worker.index) })),
     );
-    this.#flows = wordsOf(this.#maps.flows);
     for (const mapping of resized.former) mapping.unmap();
     if (this.#conf.offload) setOffloadEpoch(this.#memory, newEpoch());
     return { failed: resized.failed };
@@ -198,14 +214,13 @@ export class Offload {
   countsOf(worker: number, offload: number): KernelCounts | null {
     if (offload <= 0) return null;
     const flow = worker * this.#share + offload - 1;
-    const [packets, bytes] = carriedBy(this.#flows, flow, 0);
-    const [replyPackets, replyBytes] = carriedBy(this.#flows, flow, 1);
-    return { packets, bytes, replyPackets, replyBytes };
-  }
-
-  get #memory() {
-    const { conf, index, flows } = this.#maps;
-    return { conf: wordsOf(conf), index: wordsOf(index), flows: wordsOf(flows) };
+    const reply = flow + this.#maps.sessions;
+    return {
+      packets: packetsOf(this.#memory, flow),
+      bytes: bytesOf(this.#memory, flow),
+      replyPackets: packetsOf(this.#memory, reply),
+      replyBytes: bytesOf(this.#memory, reply),
+    };
   }
 
   /** Flows of a worker. */
@@ -237,6 +252,13 @@ function shared({ pointer, buffer }: Mapping): SharedMemory {
   return { address: addressOf(pointer), lengthBytes: buffer.byteLength };
 }
 
-function wordsOf({ buffer }: Mapping): Int32Array {
-  return new Int32Array(buffer);
+function wordsOf({ conf, index, hops, flows, addresses, notes }: OffloadMappings): OffloadMemory {
+  return {
+    conf: new Int32Array(conf.buffer),
+    index: new Int32Array(index.buffer),
+    hops: new Int32Array(hops.buffer),
+    flows: new Int32Array(flows.buffer),
+    addresses: new Int32Array(addresses.buffer),
+    notes: new Int32Array(notes.buffer),
+  };
 }

@@ -14,7 +14,7 @@
 import * as counters from "../metrics/counters.ts";
 import * as interfaces from "../table/interface.ts";
 import type { FlowCounter, OffloadTable } from "../table/offload.ts";
-import * as flow from "../table/offload_flow.ts";
+import * as scratch from "../table/offload_hops.ts";
 import * as layout from "../table/offload_layout.ts";
 import * as pods from "../table/pod.ts";
 import * as services from "../table/service.ts";
@@ -28,7 +28,7 @@ import * as tcpStates from "./tcp_state.ts";
 
 // Own constants: see "Speed" in context.ts.
 const { IF_FLAGS, IF_STRIDE, IF_XDP_OUT } = interfaces;
-const { SCRATCH_FLAGS, SCRATCH_MACS, SCRATCH_MTU, SCRATCH_SLOT, SCRATCH_WAY_WORDS } = flow;
+const { SCRATCH_FLAGS, SCRATCH_HOP_WORDS, SCRATCH_MACS, SCRATCH_MTU, SCRATCH_SLOT } = scratch;
 const {
   SESSION_LAST_SEEN,
   SESSION_NOTE,
@@ -212,7 +212,7 @@ function stillServed(c: Context, table: SessionTable, entry: number): boolean {
  */
 function describeWays(c: Context, offload: OffloadTable, table: SessionTable, entry: number): boolean {
   const original = describeWay(c, offload, table, entry + table.replyAt, 0);
-  const reply = describeWay(c, offload, table, entry + SESSION_ORIGINAL, SCRATCH_WAY_WORDS);
+  const reply = describeWay(c, offload, table, entry + SESSION_ORIGINAL, SCRATCH_HOP_WORDS);
   return original || reply;
 }
 
@@ -228,16 +228,16 @@ function describeWay(
   const rows = four ? c.hops4 : c.hops6;
   const hop = four ? hop4(c, table.words[tupleAt]) : hop6(c, table.words, tupleAt);
   const slot = rows[hop + HOP_SLOT];
-  const { ways } = offload;
+  const { hops } = offload;
   if (slot <= 0) { // by ku0 the kernel's own routes would be asked again
-    ways.fill(0, at, at + SCRATCH_WAY_WORDS);
+    hops.fill(0, at, at + SCRATCH_HOP_WORDS);
     return false;
   }
-  ways[at + SCRATCH_SLOT] = slot;
-  ways[at + SCRATCH_FLAGS] = (c.interfaces[slot * IF_STRIDE + IF_FLAGS] & IF_XDP_OUT) !== 0
-    ? layout.WAY_XDP
+  hops[at + SCRATCH_SLOT] = slot;
+  hops[at + SCRATCH_FLAGS] = (c.interfaces[slot * IF_STRIDE + IF_FLAGS] & IF_XDP_OUT) !== 0
+    ? layout.HOP_XDP
     : 0;
-  ways[at + SCRATCH_MTU] = rows[hop + HOP_MTU];
-  for (let i = 0; i < 3; i++) ways[at + SCRATCH_MACS + i] = rows[hop + HOP_MACS + i];
+  hops[at + SCRATCH_MTU] = rows[hop + HOP_MTU];
+  for (let i = 0; i < 3; i++) hops[at + SCRATCH_MACS + i] = rows[hop + HOP_MACS + i];
   return true;
 }

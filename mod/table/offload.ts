@@ -3,26 +3,34 @@
  * decides and writes; the programs look up exact tuples, count, and note the time. So beginning, following and ending a session takes
  * no system call.
  *
- * Rule: a worker writes its own flows only, a range of the whole; the index is shared, so its words are taken by compare-and-exchange.
- * A flow is written while its epoch is 0, and then never changed but for its timeout: another way out is another flow. An ended one
- * rests for REST_SECONDS before its place is used again: until then a program that had found it may still count in it.
+ * A flow here is both directions of a session. Rule: a worker writes its own only, a range of the whole; the index is shared, so its words
+ * are taken by compare-and-exchange. A flow is written while its epochs are 0, and then never changed but for its times: another way out is
+ * another flow. An ended one rests for REST_SECONDS before its place is used again: until then a program that had found it may still count
+ * in it.
  *
- * The index holds a tag only once a bucket, so that the programs need one look: a session that would be a second one, or find no room,
- * stays with the worker.
- *
- * References: ffi/bpf/flow.h (the reader); RFC 1624 eqn. 3 (differences of checksums); hash.ts.
+ * References: ffi/bpf/flow.h (the reader); RFC 1624 eqn. 3 (differences of checksums).
  */
 
-import { keyedHash4, keyedHash6 } from "./hash.ts";
 import type { AdoptVisitor } from "./offload_adopt.ts";
+import { FlowIndex } from "./offload_index.ts";
 import * as layout from "./offload_layout.ts";
-import { leavesBy, readTuple, SCRATCH_WAY_WORDS, writeFlow } from "./offload_flow.ts";
-import { type OffloadMemory, readU64, writeU64 } from "./offload_memory.ts";
+import { readTuple, writeFlow } from "./offload_flow.ts";
+import { HopRows, SCRATCH_HOP_WORDS } from "./offload_hops.ts";
+import {
+  bytesOf,
+  type OffloadMemory,
+  offloadSessionsOf,
+  type OffloadShare,
+  packetsOf,
+  secondOf,
+  tickOf,
+  ticksOf,
+  writeU64,
+} from "./offload_memory.ts";
 import { SESSION_ORIGINAL, type SessionTable } from "./session.ts";
 
 /** Programs run for microseconds and are not interrupted. */
 const REST_SECONDS = 2;
-const NS_PER_SECOND = 1e9;
 
 /** Whoever adds up what flows have carried: packets and bytes since it was last told, in one direction (1 = the pod's answers). */
 export interface FlowCounter {
@@ -32,7 +40,7 @@ export interface FlowCounter {
 /** The flows of one worker. See the top of the file. */
 export class OffloadTable {
   /** Sessions it may hold now; at most its share of the memory. */
-  limit: number;
+  limit!: number;
   /** Second; the owner sets it once per burst. */
   now = 0;
   /** Sessions begun, and those for which there was no room, since the start. */
@@ -44,73 +52,61 @@ export class OffloadTable {
   /** What they have carried, as far as it was told. */
   packets = 0;
   bytes = 0;
-  /** Scratch for `begin`: SCRATCH_… of the original direction, then of the reply's. */
-  readonly ways = new Int32Array(2 * SCRATCH_WAY_WORDS);
+  /** Scratch for `begin` and `leavesBy`: SCRATCH_… of the hop of the original direction, then of the reply's; slot 0 = none. */
+  readonly hops = new Int32Array(2 * SCRATCH_HOP_WORDS);
 
-  #conf: Int32Array;
-  #index: Int32Array;
-  #flows: Int32Array;
-  #first: number;
-  #count: number;
+  #memory!: OffloadMemory;
+  #index!: FlowIndex;
+  #rows!: HopRows;
+  #first!: number;
+  #count!: number;
+  /** From the number of a session's original flow to its reply's. */
+  #toReply!: number;
   readonly #worker: number;
   readonly #counter: FlowCounter;
   /** By flow of the range: its session's entry, -1 = none; whether that is in the table of four words. */
-  #entries: Int32Array;
-  #wide: Uint8Array;
+  #entries!: Int32Array;
+  #wide!: Uint8Array;
   /** By direction: word of the index; packets and bytes already told. */
-  #places: Int32Array;
-  #told: Float64Array;
+  #places!: Int32Array;
+  #told!: Float64Array;
   /** A stack of free flows, and a queue of ended ones with the second they ended in. */
-  #free: Int32Array;
-  #freeCount: number;
-  #resting: Int32Array;
-  #since: Int32Array;
+  #free!: Int32Array;
+  #freeCount!: number;
+  #resting!: Int32Array;
+  #since!: Int32Array;
   #restingAt = 0;
   #restingCount = 0;
 
   /**
-   * Flows `first` … `first + count - 1` of the memory, for worker number `worker`. They must be unused, unless an earlier ku's are there
-   * (`takenOver`): then none is begun before `adopt`.
+   * The share of worker number `worker`. It must be unused, unless an earlier ku's flows are there (`takenOver`): then none is begun before
+   * `adopt`.
    */
-  constructor(
-    memory: OffloadMemory,
-    first: number,
-    count: number,
-    worker: number,
-    counter: FlowCounter,
-    takenOver = false,
-  ) {
-    this.#conf = memory.conf;
-    this.#index = memory.index;
-    this.#flows = memory.flows;
-    this.#first = first;
-    this.#count = count;
+  constructor(share: OffloadShare, worker: number, counter: FlowCounter, takenOver = false) {
     this.#worker = worker;
     this.#counter = counter;
-    this.limit = count;
-    this.#entries = new Int32Array(count).fill(-1);
-    this.#wide = new Uint8Array(count);
-    this.#places = new Int32Array(2 * count);
-    this.#told = new Float64Array(4 * count);
-    this.#free = Int32Array.from({ length: count }, (_, i) => count - 1 - i);
-    this.#freeCount = takenOver ? 0 : count;
-    this.#resting = new Int32Array(count);
-    this.#since = new Int32Array(count);
+    this.#settle(share);
+    if (takenOver) this.#freeCount = 0;
   }
 
   /**
-   * Goes over to flows `first` … `first + count - 1` of another memory, unused so far. No session may be repeated, and no program may run
-   * any more that knows the former memory: what flows that rested have carried is told for the last time.
+   * Goes over to a share of another memory, unused so far. No session may be repeated, and no program may run any more that knows the former
+   * memory: what flows that rested have carried is told for the last time.
    */
-  moveTo(memory: OffloadMemory, first: number, count: number): void {
+  moveTo(share: OffloadShare): void {
     for (let i = 0; i < this.#restingCount; i++) {
       this.tell(this.#resting[(this.#restingAt + i) % this.#count]);
     }
-    this.#conf = memory.conf;
-    this.#index = memory.index;
-    this.#flows = memory.flows;
+    this.#settle(share);
+  }
+
+  #settle({ memory, first, count, firstHop, hopCount }: OffloadShare): void {
+    this.#memory = memory;
+    this.#index = new FlowIndex(memory);
+    this.#rows = new HopRows(memory, firstHop, hopCount);
     this.#first = first;
     this.#count = count;
+    this.#toReply = offloadSessionsOf(memory);
     this.limit = count;
     this.#entries = new Int32Array(count).fill(-1);
     this.#wide = new Uint8Array(count);
@@ -126,7 +122,7 @@ export class OffloadTable {
 
   /** Whether sessions are repeated at all. */
   get isOn(): boolean {
-    return Atomics.load(this.#conf, layout.OFFLOAD_CONF_EPOCH) !== 0;
+    return this.#epoch !== 0;
   }
 
   /** Sessions repeated now. */
@@ -150,11 +146,11 @@ export class OffloadTable {
   }
 
   /**
-   * Has the programs repeat the session at `entry`, whose packets leave by `ways`. Returns the flow's number, or -1: no room.
+   * Has the programs repeat the session at `entry`, whose packets leave by `hops`. Returns the flow's number, or -1: no room.
    * From here on packets may pass the worker by. What flow `before` of the same session has carried counts as this one's.
    */
   begin(table: SessionTable, entry: number, before = -1): number {
-    const epoch = Atomics.load(this.#conf, layout.OFFLOAD_CONF_EPOCH);
+    const epoch = this.#epoch;
     if (epoch === 0 || this.used >= this.limit || this.#freeCount === 0) {
       this.refused++;
       return -1;
@@ -170,7 +166,7 @@ export class OffloadTable {
     this.#wide[flow] = table.addressWords === 4 ? 1 : 0;
     if (before >= 0) this.#inherit(before, flow);
     this.begun++;
-    Atomics.store(this.#flows, this.#at(flow) + layout.FLOW_EPOCH, epoch);
+    this.#setEpochs(flow, epoch);
     return flow;
   }
 
@@ -180,33 +176,37 @@ export class OffloadTable {
    * flow ends. The rest is free from now on.
    */
   adopt(visit: AdoptVisitor): void {
-    const epoch = Atomics.load(this.#conf, layout.OFFLOAD_CONF_EPOCH);
+    const { flows, notes } = this.#memory;
+    const epoch = this.#epoch;
     const original = new Int32Array(9);
     const reply = new Int32Array(9);
     this.#freeCount = 0;
     for (let flow = this.#count - 1; flow >= 0; flow--) {
-      const at = this.#at(flow);
-      if (epoch === 0 || this.#flows[at + layout.FLOW_EPOCH] !== epoch) {
+      const number = this.#first + flow;
+      const at = number * layout.FLOW_WORDS;
+      const note = number * layout.NOTE_WORDS;
+      if (epoch === 0 || flows[at + layout.FLOW_EPOCH] !== epoch) {
+        this.#setEpochs(flow, 0); // the earlier ku may have died between two stores
         this.#free[this.#freeCount++] = flow;
         continue;
       }
-      const kind = this.#flows[at + layout.FLOW_KIND];
+      const kind = flows[at + layout.FLOW_KIND];
       const isWide = (kind >>> 8 & 0xff) === 6;
-      readTuple(this.#flows, at, 0, isWide, original);
-      readTuple(this.#flows, at, 1, isWide, reply);
-      const adopted = this.#findPlaces(flow, kind & 0xff, isWide, original, reply)
-        ? visit(flow, kind & 0xff, isWide, original, reply)
-        : null;
+      readTuple(this.#memory, number, isWide, original);
+      readTuple(this.#memory, number + this.#toReply, isWide, reply);
+      const isWhole = flows[at + this.#toReply * layout.FLOW_WORDS + layout.FLOW_EPOCH] === epoch &&
+        this.#findPlaces(flow, kind & 0xff, isWide, original, reply);
+      const adopted = isWhole ? visit(flow, kind & 0xff, isWide, original, reply) : null;
       if (adopted !== null) {
         this.#entries[flow] = adopted.entry;
         this.#wide[flow] = isWide ? 1 : 0;
-        this.#flows[at + layout.FLOW_SERVICE] = adopted.service;
-        this.#flows[at + layout.FLOW_POD] = adopted.pod;
-        this.#flows[at + layout.FLOW_WORKER] = this.#worker;
+        notes[note + layout.NOTE_SERVICE] = adopted.service;
+        notes[note + layout.NOTE_POD] = adopted.pod;
+        notes[note + layout.NOTE_WORKER] = this.#worker;
         if (adopted.told !== undefined) this.#told.set(adopted.told, 4 * flow);
         this.begun++;
       } else {
-        this.#flows[at + layout.FLOW_SERVICE] = -1;
+        notes[note + layout.NOTE_SERVICE] = -1;
         this.end(flow);
       }
     }
@@ -214,7 +214,7 @@ export class OffloadTable {
 
   /** From now on the worker has all of the session's packets. What the flow has carried is told; the caller marks the session. */
   end(flow: number): void {
-    Atomics.store(this.#flows, this.#at(flow) + layout.FLOW_EPOCH, 0);
+    this.#setEpochs(flow, 0);
     this.#unlink(flow);
     this.#entries[flow] = -1;
     this.tell(flow);
@@ -242,29 +242,32 @@ export class OffloadTable {
 
   /** What ended flows may still come to carry belongs to nobody, where `isGone` says so of their service. */
   disown(isGone: (service: number) => boolean): void {
+    const { notes } = this.#memory;
     for (let i = 0; i < this.#restingCount; i++) {
-      const at = this.#at(this.#resting[(this.#restingAt + i) % this.#count]) + layout.FLOW_SERVICE;
-      if (isGone(this.#flows[at])) this.#flows[at] = -1;
+      const flow = this.#resting[(this.#restingAt + i) % this.#count];
+      const at = (this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_SERVICE;
+      if (isGone(notes[at])) notes[at] = -1;
     }
   }
 
   /** Tells the counter what the flow has carried since it was last told. */
   tell(flow: number): void {
-    const flows = this.#flows;
-    const at = this.#at(flow);
+    const { notes } = this.#memory;
+    const number = this.#first + flow;
+    const note = number * layout.NOTE_WORDS;
     for (let direction = 0; direction < 2; direction++) {
-      const way = at + layout.FLOW_WAYS + direction * layout.WAY_WORDS;
       const told = 4 * flow + 2 * direction;
-      const packets = readU64(flows, way + layout.WAY_PACKETS);
+      const of = number + direction * this.#toReply;
+      const packets = packetsOf(this.#memory, of);
       if (packets <= this.#told[told]) continue;
-      const bytes = readU64(flows, way + layout.WAY_BYTES);
+      const bytes = bytesOf(this.#memory, of);
       const morePackets = packets - this.#told[told];
       const moreBytes = bytes - this.#told[told + 1];
       this.packets += morePackets;
       this.bytes += moreBytes;
-      const service = flows[at + layout.FLOW_SERVICE];
+      const service = notes[note + layout.NOTE_SERVICE];
       if (service >= 0) {
-        this.#counter.countFlow(service, flows[at + layout.FLOW_POD], direction, morePackets, moreBytes);
+        this.#counter.countFlow(service, notes[note + layout.NOTE_POD], direction, morePackets, moreBytes);
       }
       this.#told[told] = packets;
       this.#told[told + 1] = bytes;
@@ -281,70 +284,97 @@ export class OffloadTable {
     return this.#first;
   }
 
-  /** Second of the last packet that the programs repeated, or in which the worker said that there was one. */
+  /** Second of the last packet that the programs repeated, of either direction, or in which the worker said that there was one. */
   lastSeen(flow: number): number {
-    return Math.floor(readU64(this.#flows, this.#at(flow) + layout.FLOW_LAST_SEEN) / NS_PER_SECOND);
+    const at = this.#at(flow) + layout.FLOW_LAST_SEEN;
+    const { flows } = this.#memory;
+    return Math.max(secondOf(flows[at], this.now), secondOf(flows[at + this.#replyWords], this.now));
   }
 
-  /** The worker has had a packet of the session. */
+  /** The session has had a packet then: one of the worker's, or in the other direction. */
   setLastSeen(flow: number, second: number): void {
-    writeU64(this.#flows, this.#at(flow) + layout.FLOW_LAST_SEEN, second * NS_PER_SECOND);
+    const at = this.#at(flow) + layout.FLOW_LAST_SEEN;
+    this.#memory.flows[at] = this.#memory.flows[at + this.#replyWords] = tickOf(second);
   }
 
   /** Silence that ends it. */
   setTimeout(flow: number, seconds: number): void {
-    writeU64(this.#flows, this.#at(flow) + layout.FLOW_TIMEOUT, timeoutNs(seconds));
+    const at = this.#at(flow) + layout.FLOW_TIMEOUT;
+    this.#memory.flows[at] = this.#memory.flows[at + this.#replyWords] = ticksOf(seconds);
   }
 
-  /** Whether the flow leaves both ways as `ways` says. */
+  /** Whether the flow leaves both ways as `hops` says. */
   leavesBy(flow: number): boolean {
-    return leavesBy(this.#flows, this.#at(flow), this.ways);
+    for (let direction = 0; direction < 2; direction++) {
+      const at = this.#at(flow) + direction * this.#replyWords + layout.FLOW_KIND;
+      const row = this.#memory.flows[at] >>> layout.KIND_HOP_SHIFT;
+      if (!this.#rows.holds(row, this.hops, direction * SCRATCH_HOP_WORDS)) return false;
+    }
+    return true;
   }
 
   /** Where the index names the flow; false when it does not, in both directions. */
   #findPlaces(flow: number, protocol: number, isWide: boolean, ...tuples: Int32Array[]): boolean {
     return tuples.every((tuple, direction) => {
-      const hash = this.#hashOf(isWide, protocol, tuple, 0);
-      const word = (hash & layout.OFFLOAD_TAG) | (2 * (this.#first + flow) + 1 + direction);
-      const bucket = (hash & this.#conf[layout.OFFLOAD_CONF_MASK]) * layout.OFFLOAD_BUCKET_WORDS;
-      const place = this.#index.subarray(bucket, bucket + layout.OFFLOAD_BUCKET_WORDS).indexOf(word);
-      this.#places[2 * flow + direction] = bucket + place;
+      const hash = this.#index.hashOf(isWide, protocol, tuple, 0);
+      const place = this.#index.find(hash, 2 * (this.#first + flow) + direction);
+      this.#places[2 * flow + direction] = place;
       return place >= 0;
     });
   }
 
+  /** Word of the original's flow. */
   #at(flow: number): number {
     return (this.#first + flow) * layout.FLOW_WORDS;
   }
 
+  /** Words from there to the reply's. */
+  get #replyWords(): number {
+    return this.#toReply * layout.FLOW_WORDS;
+  }
+
+  get #epoch(): number {
+    return Atomics.load(this.#memory.conf, layout.OFFLOAD_CONF_EPOCH);
+  }
+
+  #setEpochs(flow: number, epoch: number): void {
+    const at = this.#at(flow) + layout.FLOW_EPOCH;
+    Atomics.store(this.#memory.flows, at, epoch);
+    Atomics.store(this.#memory.flows, at + this.#replyWords, epoch);
+  }
+
   #write(table: SessionTable, entry: number, flow: number): void {
-    const at = this.#at(flow);
-    writeFlow(this.#flows, at, table, entry, this.ways);
-    this.#flows[at + layout.FLOW_WORKER] = this.#worker;
+    for (let direction = 0; direction < 2; direction++) {
+      const number = this.#first + flow + direction * this.#toReply;
+      const hop = this.#rows.rowFor(this.hops, direction * SCRATCH_HOP_WORDS, this.now);
+      writeFlow(this.#memory, number, direction, table, entry, hop);
+    }
+    this.#memory.notes[(this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_WORKER] = this.#worker;
     this.#told.fill(0, 4 * flow, 4 * flow + 4);
     this.setLastSeen(flow, this.now);
     this.setTimeout(flow, table.timeouts[table.state(entry)]);
   }
 
   #inherit(from: number, to: number): void {
+    const { flows } = this.#memory;
     for (let direction = 0; direction < 2; direction++) {
-      const way = layout.FLOW_WAYS + direction * layout.WAY_WORDS;
-      for (const column of [0, 1]) {
-        const told = this.#told[4 * from + 2 * direction + column];
-        writeU64(this.#flows, this.#at(to) + way + 2 * column, told);
-        this.#told[4 * to + 2 * direction + column] = told;
-      }
+      const at = this.#at(to) + direction * this.#replyWords;
+      const [packets, bytes] = [4 * from + 2 * direction, 4 * from + 2 * direction + 1];
+      writeU64(flows, at + layout.FLOW_PACKETS, this.#told[packets]);
+      writeU64(flows, at + layout.FLOW_BYTES, this.#told[bytes]);
+      this.#told[4 * to + 2 * direction] = this.#told[packets];
+      this.#told[4 * to + 2 * direction + 1] = this.#told[bytes];
     }
   }
 
   /** Puts both directions into the index; false, with nothing changed, when one finds no room or its tag there. */
   #link(table: SessionTable, entry: number, flow: number): boolean {
-    const number = 2 * (this.#first + flow) + 1;
-    const original = this.#take(this.#hash(table, entry, SESSION_ORIGINAL), number);
+    const number = 2 * (this.#first + flow);
+    const original = this.#index.take(this.#hash(table, entry, SESSION_ORIGINAL), number);
     if (original < 0) return false;
-    const reply = this.#take(this.#hash(table, entry, table.replyAt), number + 1);
+    const reply = this.#index.take(this.#hash(table, entry, table.replyAt), number + 1);
     if (reply < 0) {
-      Atomics.store(this.#index, original, 0);
+      this.#index.release(original);
       return false;
     }
     this.#places[2 * flow] = original;
@@ -353,36 +383,11 @@ export class OffloadTable {
   }
 
   #unlink(flow: number): void {
-    Atomics.store(this.#index, this.#places[2 * flow], 0);
-    Atomics.store(this.#index, this.#places[2 * flow + 1], 0);
+    this.#index.release(this.#places[2 * flow]);
+    this.#index.release(this.#places[2 * flow + 1]);
   }
 
   #hash(table: SessionTable, entry: number, tupleAt: number): number {
-    return this.#hashOf(table.addressWords === 4, table.protocol(entry), table.words, entry + tupleAt);
+    return this.#index.hashOf(table.addressWords === 4, table.protocol(entry), table.words, entry + tupleAt);
   }
-
-  #hashOf(isWide: boolean, protocol: number, words: Int32Array, at: number): number {
-    const key = this.#conf;
-    if (isWide) return keyedHash6(key, layout.OFFLOAD_CONF_KEY, protocol, words, at);
-    return keyedHash4(key, layout.OFFLOAD_CONF_KEY, protocol, words[at], words[at + 1], words[at + 2]);
-  }
-
-  /** A free word of the hash's bucket, which then holds the tag and `number`; -1 = none, or the tag is there. */
-  #take(hash: number, number: number): number {
-    const bucket = (hash & this.#conf[layout.OFFLOAD_CONF_MASK]) * layout.OFFLOAD_BUCKET_WORDS;
-    const tag = hash & layout.OFFLOAD_TAG;
-    let free = -1;
-    for (let at = bucket; at < bucket + layout.OFFLOAD_BUCKET_WORDS; at++) {
-      const word = Atomics.load(this.#index, at);
-      if (word === 0) free = at;
-      else if ((word & layout.OFFLOAD_TAG) === tag) return -1;
-    }
-    if (free < 0) return -1;
-    return Atomics.compareExchange(this.#index, free, 0, tag | number) === 0 ? free : -1;
-  }
-}
-
-/** The kernel's signed comparison must not overflow. */
-function timeoutNs(seconds: number): number {
-  return Math.min(seconds, 2 ** 31) * NS_PER_SECOND;
 }

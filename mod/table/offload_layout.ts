@@ -1,22 +1,27 @@
 /**
- * How sessions lie in the memory that the steering programs repeat them from (ffi/bpf/maps.h ku_flows, ku_flow_index, ku_flow_conf),
- * as int32 words.
+ * How sessions lie in the memory that the steering programs repeat them from (ffi/bpf/maps.h: ku_flow_conf, ku_flow_index and so on), as
+ * int32 words.
  *
- *   conf      epoch (0: nothing is repeated), bucket mask, key of the hash
- *   index     buckets of 8 words: tag, the hash's top 11 bits | (2 * flow + direction) + 1; 0 = free
- *   flows     64 words each:
+ *   conf       epoch (0: nothing is repeated), bucket mask, key of the hash, number of this layout, sessions there is room for
+ *   index      buckets of 8 words: tag, the hash's top 11 bits | (2 * session + direction) + 1; 0 = free
+ *   hops       8 words each: slot, flags, MTU, MACs; the first is none
+ *   flows      a flow is one direction of a session, 16 words. Direction 0 is the client's packets, 1 the pod's; the originals by session,
+ *              then the replies:
  *
- *        0        EPOCH       that of conf, or the flow does not count
- *        1        KIND        protocol | family (4 or 6) << 8
- *        2, 3     LAST_SEEN   ns of CLOCK_MONOTONIC, the programs write it
- *        4, 5     TIMEOUT     ns of silence that end it
- *        6 … 11   TUPLES      by direction: source, destination, ports (IPv6: ports only)
- *        12 … 15  USER        service, pod, worker
- *        16, 32   WAYS        by direction, 16 words: packets, bytes (u64, the programs count), slot, flags, MTU, checksum
- *                             differences, MACs
- *        48 … 63  ADDRESSES6  by direction: source, destination
+ *        0 … 2    TUPLE       source, destination, ports (IPv6: ports only)
+ *        3        EPOCH       that of conf, or the flow does not count
+ *        4 … 6    NEXT        the tuple that its packets leave with
+ *        7        KIND        protocol | family (4 or 6) << 8 | hop << 16
+ *        8        DELTAS      checksum differences: of the addresses | of the ports << 16
+ *        9        LAST_SEEN   ticks of CLOCK_MONOTONIC, modulo 2^32; the programs write it
+ *        10       TIMEOUT     ticks of silence that end it
+ *        11       CPU         the one whose count follows; the programs write it
+ *        12, 14   PACKETS, BYTES   u64
  *
- * Direction 0 is the client's packets, 1 the pod's. What came from a packet stands in network order.
+ *   addresses  of the same flows, for IPv6, 16 words: source, destination, next source, next destination
+ *   notes      of the same flows, 8 words: service, pod, worker (of the original only); packets and bytes that other CPUs have counted
+ *
+ * What came from a packet stands in network order.
  */
 
 export const OFFLOAD_CONF_EPOCH = 0;
@@ -24,7 +29,8 @@ export const OFFLOAD_CONF_MASK = 1;
 export const OFFLOAD_CONF_KEY = 2;
 /** What an earlier ku's memory is known by: mod/xdp/former_maps.ts LAYOUT_WORD, LAYOUT_VERSION. */
 export const OFFLOAD_CONF_LAYOUT = 21;
-export const OFFLOAD_LAYOUT = 2;
+export const OFFLOAD_LAYOUT = 3;
+export const OFFLOAD_CONF_SESSIONS = 22;
 export const OFFLOAD_CONF_WORDS = 32;
 
 export const OFFLOAD_BUCKET_WORDS = 8;
@@ -33,30 +39,45 @@ export const OFFLOAD_TAG = 0xffe00000 | 0;
 /** Sessions there can be: what is left of a word tells them apart. */
 export const OFFLOAD_MAX_SESSIONS = (1 << 20) - 1;
 
-export const FLOW_EPOCH = 0;
-export const FLOW_KIND = 1;
-export const FLOW_LAST_SEEN = 2;
-export const FLOW_TIMEOUT = 4;
-export const FLOW_TUPLES = 6;
-export const FLOW_TUPLE_WORDS = 3;
-export const FLOW_SERVICE = 12;
-export const FLOW_POD = 13;
-export const FLOW_WORKER = 14;
-export const FLOW_WAYS = 16;
-export const FLOW_ADDRESSES6 = 48;
-export const FLOW_WORDS = 64;
+export const FLOW_TUPLE = 0;
+export const FLOW_EPOCH = 3;
+export const FLOW_NEXT = 4;
+export const FLOW_KIND = 7;
+export const FLOW_DELTAS = 8;
+export const FLOW_LAST_SEEN = 9;
+export const FLOW_TIMEOUT = 10;
+export const FLOW_CPU = 11;
+export const FLOW_PACKETS = 12;
+export const FLOW_BYTES = 14;
+export const FLOW_WORDS = 16;
 
-export const WAY_PACKETS = 0;
-export const WAY_BYTES = 2;
-export const WAY_SLOT = 4;
-export const WAY_FLAGS = 5;
-export const WAY_MTU = 6;
-export const WAY_DELTAS = 7;
-export const WAY_MACS = 8; // three words
-export const WAY_WORDS = 16;
+/** Of FLOW_KIND. */
+export const KIND_HOP_SHIFT = 16;
 
-/** WAY_FLAGS: the interface takes frames that an XDP program redirects to it. */
-export const WAY_XDP = 1;
+export const ADDRESSES_TUPLE = 0;
+export const ADDRESSES_NEXT = 8;
+export const ADDRESSES_WORDS = 16;
+
+export const NOTE_SERVICE = 0;
+export const NOTE_POD = 1;
+export const NOTE_WORKER = 2;
+export const NOTE_PACKETS = 4;
+export const NOTE_BYTES = 6;
+export const NOTE_WORDS = 8;
+
+export const HOP_SLOT = 0;
+export const HOP_FLAGS = 1;
+export const HOP_MTU = 2;
+export const HOP_MACS = 3; // three words
+export const HOP_WORDS = 8;
+/** Rows of hops. */
+export const OFFLOAD_HOPS = 1 << 16;
+
+/** HOP_FLAGS: the interface takes frames that an XDP program redirects to it. */
+export const HOP_XDP = 1;
+
+/** A tick: about a millisecond. */
+export const TICK_NS = 2 ** 20;
 
 /** Buckets for `sessions`: with two entries a session, a bucket of eight is a quarter full when all are in use. */
 export function offloadBucketsFor(sessions: number): number {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { OffloadMemory } from "../table/offload_memory.ts";
 import type { TapRange } from "./tap_filter.ts";
 
 /** Sizes of a worker's packet memory, fixed for its life. */
@@ -31,13 +32,13 @@ export interface SharedMemory {
 
 /** The flows that the steering programs repeat (mod/table/offload.ts), in the process's memory. */
 export interface OffloadPlan {
-  conf: SharedMemory;
-  index: SharedMemory;
-  flows: SharedMemory;
-  /** This worker's flows: how many, and those there may be at a time. */
+  memory: { [part in keyof OffloadMemory]: SharedMemory };
+  /** This worker's flows, the first and how many, and those there may be at a time; its rows of hops. */
   first: number;
   count: number;
   limit: number;
+  firstHop: number;
+  hopCount: number;
   /** An earlier ku's flows are there: AdoptOffloadRequest comes, and none is begun before. */
   takenOver: boolean;
 }

@@ -44,7 +44,7 @@ import type {
 import { Port } from "./port.ts";
 import { viewTables } from "./tables.ts";
 import { Tap } from "./tap.ts";
-import { offloadMemory, viewFilter, viewOffload } from "./views.ts";
+import { viewFilter, viewOffload, viewShare } from "./views.ts";
 
 export class WorkerState {
   readonly words: Int32Array;
@@ -306,7 +306,7 @@ export class WorkerState {
 
   #moveOffload(plan: OffloadPlan): null {
     this.context.processor.withdrawOffload();
-    this.#offload.moveTo(offloadMemory(plan), plan.first, plan.count);
+    this.#offload.moveTo(viewShare(plan));
     return this.#limitOffload(plan.limit);
   }
 

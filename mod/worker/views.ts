@@ -9,7 +9,7 @@ import { FlowCounters } from "../datapath/offload.ts";
 import type { Counters } from "../metrics/counters.ts";
 import { SessionFilter } from "../table/filter.ts";
 import { OffloadTable } from "../table/offload.ts";
-import type { OffloadMemory } from "../table/offload_memory.ts";
+import type { OffloadShare } from "../table/offload_memory.ts";
 import type { OffloadPlan, SharedMemory, StartRequest } from "./messages.ts";
 
 /** The filter that all workers share. */
@@ -19,16 +19,29 @@ export function viewFilter({ address, lengthBytes }: SharedMemory): SessionFilte
 
 /** This worker's part of the flows that the steering programs repeat. */
 export function viewOffload({ offload, workerIndex }: StartRequest, counters: Counters): OffloadTable {
-  const { first, count, limit, takenOver } = offload;
   const counter = new FlowCounters(counters);
-  const table = new OffloadTable(offloadMemory(offload), first, count, workerIndex, counter, takenOver);
-  table.limit = limit;
+  const table = new OffloadTable(viewShare(offload), workerIndex, counter, offload.takenOver);
+  table.limit = offload.limit;
   return table;
 }
 
-/** The memory of a plan. */
-export function offloadMemory({ conf, index, flows }: OffloadPlan): OffloadMemory {
+/** The share of a plan. */
+export function viewShare({ memory, first, count, firstHop, hopCount }: OffloadPlan): OffloadShare {
+  const { conf, index, hops, flows, addresses, notes } = memory;
   const words = ({ address, lengthBytes }: SharedMemory) =>
     new Int32Array(viewOf(pointerTo(address), lengthBytes));
-  return { conf: words(conf), index: words(index), flows: words(flows) };
+  return {
+    memory: {
+      conf: words(conf),
+      index: words(index),
+      hops: words(hops),
+      flows: words(flows),
+      addresses: words(addresses),
+      notes: words(notes),
+    },
+    first,
+    count,
+    firstHop,
+    hopCount,
+  };
 }

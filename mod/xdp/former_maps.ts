@@ -33,7 +33,10 @@ import { isOwnProgram, programName, queryXdp, withProgram } from "./xdp_hook.ts"
 /** Maps that are taken over, with the bytes of their keys and values as this ku knows them. */
 const LAYOUT: Readonly<Record<string, readonly [keyBytes: number, valueBytes: number]>> = {
   ku_links: [4, 12],
-  ku_flows: [4, 256],
+  ku_flows: [4, 64],
+  ku_flows6: [4, 64],
+  ku_flow_notes: [4, 32],
+  ku_hops: [4, 32],
   ku_flow_index: [4, 32],
   ku_flow_conf: [4, 128],
   ku_ways: [4, 4],
@@ -43,7 +46,8 @@ const LAYOUT: Readonly<Record<string, readonly [keyBytes: number, valueBytes: nu
 };
 /** Word of ku_flow_conf that holds the number, and the number: raised when something means another thing in the same place. */
 export const LAYOUT_WORD = 21;
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
+const FLOWS_PER_SESSION = 2;
 /** Maps that one program can use (kernel: MAX_USED_MAPS). */
 const MAX_MAPS = 64;
 
@@ -114,7 +118,7 @@ function sessionsOf(fds: ReadonlyMap<string, number>): number {
   const conf = new BpfMap("ku_flow_conf", fds.get("ku_flow_conf")!, ...LAYOUT.ku_flow_conf);
   const value = conf.lookup(new Uint8Array(4));
   if (value === null || new Uint32Array(value.buffer)[LAYOUT_WORD] !== LAYOUT_VERSION) return 0;
-  return infoOf(fds.get("ku_flows")!).getUint32(MAP_INFO_ENTRIES, true);
+  return infoOf(fds.get("ku_flows")!).getUint32(MAP_INFO_ENTRIES, true) / FLOWS_PER_SESSION;
 }
 
 /** struct bpf_map_info. */

@@ -11,15 +11,20 @@ import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import type { BpfObject } from "./bpf_object.ts";
 
-/** Sessions there is room for, unless another number is asked for: 2.3 MiB. */
+/** Sessions there is room for, unless another number is asked for: 2.8 MiB, and 2 MiB of hops. */
 export const LEAST_OFFLOAD_SESSIONS = 8192;
 // ffi/bpf/maps.h
-const FLOW_BYTES = 256;
+const FLOW_BYTES = 64;
+const ADDRESSES_BYTES = 64;
+const NOTE_BYTES = 32;
 const BUCKET_BYTES = 32;
+const HOP_BYTES = 32;
+const HOPS = 65536;
 const FLOW_CONF_BYTES = 128;
 const LINK_COUNT_BYTES = 32;
-/** ku_flow.way[…].slot; the epoch is word 0, of ku_flow_conf too. */
-const FLOW_SLOT_WORDS = [20, 36];
+/** ku_flow.epoch; that of ku_flow_conf is word 0. ku_flow.hop is the upper half of a word. ku_hop.slot is word 0. */
+const FLOW_EPOCH_WORD = 3;
+const FLOW_HOP_WORD = 7;
 
 /** Why a packet of a service went to the ring, in the order of maps.h's `enum ku_miss`. */
 export const MISS_REASONS = [
@@ -44,9 +49,24 @@ export interface LinkCounts {
   txBytes: number;
 }
 
+/** The memory that workers share with the programs, by what mod/table/offload_layout.ts calls its parts. */
+export interface OffloadMappings {
+  readonly conf: Mapping;
+  readonly hops: Mapping;
+  readonly index: Mapping;
+  readonly flows: Mapping;
+  readonly addresses: Mapping;
+  readonly notes: Mapping;
+}
+
 /** Entries of the maps whose size depends on how many sessions are to be repeated. */
 export function offloadEntries(sessions: number): Record<string, number> {
-  return { ku_flows: sessions, ku_flow_index: bucketsFor(sessions) };
+  return {
+    ku_flow_index: bucketsFor(sessions),
+    ku_flows: 2 * sessions,
+    ku_flows6: 2 * sessions,
+    ku_flow_notes: 2 * sessions,
+  };
 }
 
 /** A power of two, at least as many as sessions: mod/table/offload_layout.ts says the same. */
@@ -59,10 +79,8 @@ export class OffloadMaps {
   sessions: number;
   /** Whether an earlier ku's flows are in the memory. */
   readonly takenOver: boolean;
-  /** The shared memory; all zero at first, unless it was taken over. Gone after `unmap`. */
-  readonly conf: Mapping;
-  index: Mapping;
-  flows: Mapping;
+  /** All zero at first, unless it was taken over. Gone after `unmap`. */
+  mappings: OffloadMappings;
   readonly #ways: readonly BpfMap[];
   readonly #misses: BpfMap;
   readonly #linkCounts: BpfMap;
@@ -70,8 +88,11 @@ export class OffloadMaps {
   constructor(object: BpfObject, sessions: number, takenOver: boolean) {
     this.sessions = sessions;
     this.takenOver = takenOver;
-    this.conf = object.map("ku_flow_conf", 4, FLOW_CONF_BYTES).mapValues(1);
-    [this.index, this.flows] = mapMemory(object, sessions);
+    this.mappings = {
+      conf: object.map("ku_flow_conf", 4, FLOW_CONF_BYTES).mapValues(1),
+      hops: object.map("ku_hops", 4, HOP_BYTES).mapValues(HOPS),
+      ...mapSessions(object, sessions),
+    };
     this.#ways = ["ku_ways", "ku_ways_tc"].map((name) => object.map(name, 4, 4));
     this.#misses = object.map("ku_flow_misses", 4, 8);
     this.#linkCounts = object.map("ku_link_counts", 4, LINK_COUNT_BYTES);
@@ -79,10 +100,10 @@ export class OffloadMaps {
 
   /** Goes over to the memory of another object, which shares all but that. Returns what has been used so far, to be unmapped. */
   moveTo(object: BpfObject, sessions: number): Mapping[] {
-    const former = [this.index, this.flows];
-    [this.index, this.flows] = mapMemory(object, sessions);
+    const { index, flows, addresses, notes } = this.mappings;
+    this.mappings = { ...this.mappings, ...mapSessions(object, sessions) };
     this.sessions = sessions;
-    return former;
+    return [index, flows, addresses, notes];
   }
 
   /** Flows may leave by `slot` from now on. */
@@ -92,12 +113,13 @@ export class OffloadMaps {
 
   /** Slots that the flows there are leave by. */
   slots(): Set<number> {
-    const epoch = new Int32Array(this.conf.buffer)[0];
-    const words = new Int32Array(this.flows.buffer);
+    const epoch = new Int32Array(this.mappings.conf.buffer)[0];
+    const flows = new Int32Array(this.mappings.flows.buffer);
+    const hops = new Int32Array(this.mappings.hops.buffer);
     const slots = new Set<number>();
-    for (let flow = 0; flow < words.length; flow += FLOW_BYTES / 4) {
-      if (epoch === 0 || words[flow] !== epoch) continue;
-      for (const word of FLOW_SLOT_WORDS) slots.add(words[flow + word]);
+    for (let at = 0; at < flows.length; at += FLOW_BYTES / 4) {
+      if (epoch === 0 || flows[at + FLOW_EPOCH_WORD] !== epoch) continue;
+      slots.add(hops[(flows[at + FLOW_HOP_WORD] >>> 16) * HOP_BYTES / 4]);
     }
     slots.delete(0); // no slot: the worker has that direction
     return slots;
@@ -136,22 +158,22 @@ export class OffloadMaps {
 
   /** Bytes of the shared memory. */
   get bytes(): number {
-    return this.conf.buffer.byteLength + this.index.buffer.byteLength + this.flows.buffer.byteLength;
+    return Object.values(this.mappings).reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
   }
 
   unmap(): void {
-    this.conf.unmap();
-    this.index.unmap();
-    this.flows.unmap();
+    for (const mapping of Object.values(this.mappings)) mapping.unmap();
   }
 }
 
-/** Index and flows. */
-function mapMemory(object: BpfObject, sessions: number): [index: Mapping, flows: Mapping] {
-  return [
-    object.map("ku_flow_index", 4, BUCKET_BYTES).mapValues(bucketsFor(sessions)),
-    object.map("ku_flows", 4, FLOW_BYTES).mapValues(sessions),
-  ];
+/** What there is of each session. */
+function mapSessions(object: BpfObject, sessions: number): Omit<OffloadMappings, "conf" | "hops"> {
+  return {
+    index: object.map("ku_flow_index", 4, BUCKET_BYTES).mapValues(bucketsFor(sessions)),
+    flows: object.map("ku_flows", 4, FLOW_BYTES).mapValues(2 * sessions),
+    addresses: object.map("ku_flows6", 4, ADDRESSES_BYTES).mapValues(2 * sessions),
+    notes: object.map("ku_flow_notes", 4, NOTE_BYTES).mapValues(2 * sessions),
+  };
 }
 
 function word(value: number): Uint8Array<ArrayBuffer> {

@@ -21,6 +21,7 @@ import type { BpfMap } from "./bpf_map.ts";
 import type { BpfObject } from "./bpf_object.ts";
 import { LEAST_OFFLOAD_SESSIONS, offloadEntries, OffloadMaps } from "./offload_maps.ts";
 import { findFormerMaps, type FormerMaps } from "./former_maps.ts";
+import { LINK_BYTES, LinkMaps } from "./link_maps.ts";
 import { loadPrograms } from "./steering_object.ts";
 import { KEY_BYTES, KeyTable, LENGTHS_BYTES, lengthsValue } from "./steering_keys.ts";
 import { ParkedSocket } from "./parked_socket.ts";
@@ -44,7 +45,6 @@ export const QUEUES_PER_SLOT = 64;
 export const RX_SLOTS = 1024;
 /** Slots are 1 … this; slot 0 is the pair. */
 export const MAX_SLOT = 4094;
-const LINK_BYTES = 12;
 /** Ethernet header and one 802.1Q tag. */
 const FRAME_HEADER_BYTES = 18;
 const LINK_FLAG = { nat4: 1, nat6: 2, tc: 4, generic: 8 } as const;
@@ -89,7 +89,7 @@ export class Steering {
   readonly offload: OffloadMaps;
   #object: BpfObject;
   readonly #xsks: BpfMap;
-  readonly #links: BpfMap;
+  readonly #links: LinkMaps;
   readonly #slots: BpfMap;
   readonly #locals: BpfMap;
   readonly #conf: BpfMap;
@@ -106,7 +106,7 @@ export class Steering {
     this.formerSlots = former?.slots ?? new Map();
     this.#object = object;
     this.#xsks = object.map("ku_xsks", 4, 4);
-    this.#links = object.map("ku_links", 4, LINK_BYTES);
+    this.#links = new LinkMaps(object);
     this.#slots = object.map("ku_slots", 4, SLOT_BYTES);
     this.#locals = object.map("ku_locals", 16, 4);
     this.#conf = object.map("ku_conf", 4, CONF_BYTES);
@@ -238,7 +238,7 @@ export class Steering {
     value.setUint16(2, flagsOf(link, attached.attachment.mode), true);
     for (let i = 0; i < 6; i++) value.setUint8(4 + i, link.mac[i]);
     if (attached.attachment.mode === "generic") value.setUint16(10, link.mtuBytes + FRAME_HEADER_BYTES, true);
-    this.#links.update(keyOf(link.index), new Uint8Array(value.buffer));
+    this.#links.update(link.index, new Uint8Array(value.buffer));
   }
 
   /** Stops steering the interface. It may be gone already. */
@@ -358,7 +358,7 @@ export class Steering {
 
   #removeLink(link: Pick<SteeredLink, "index" | "slot">): void {
     this.offload.clearWay(link.slot);
-    this.#links.delete(keyOf(link.index));
+    this.#links.delete(link.index);
     this.#slots.delete(keyOf(link.slot));
   }
 

@@ -7,7 +7,7 @@ import { VERDICT_TX } from "../../mod/datapath/processor.ts";
 import { FlowCounters } from "../../mod/datapath/offload.ts";
 import { IF_XDP_OUT } from "../../mod/table/interface.ts";
 import { OffloadTable } from "../../mod/table/offload.ts";
-import { type OffloadMemory } from "../../mod/table/offload_memory.ts";
+import { type OffloadMemory, offloadSessionsOf } from "../../mod/table/offload_memory.ts";
 import * as layout from "../../mod/table/offload_layout.ts";
 import { SESSION_OFFLOAD } from "../../mod/table/session.ts";
 import { nowSeconds } from "../../mod/worker/clock.ts";
@@ -72,7 +72,7 @@ export class RepeatingNode {
 
   constructor(
     readonly family: Family,
-    memory: OffloadMemory,
+    readonly memory: OffloadMemory,
     readonly first: number,
     xdpSlots: readonly number[],
   ) {
@@ -83,7 +83,11 @@ export class RepeatingNode {
     }
     this.world = new World(spec, (counters) => {
       this.told = new ToldCounters(counters);
-      this.offload = new OffloadTable(memory, first, 1024, 0, this.told);
+      this.offload = new OffloadTable(
+        { memory, first, count: 1024, firstHop: first, hopCount: 1024 },
+        0,
+        this.told,
+      );
       return this.offload;
     });
     this.world.processor.now = nowSeconds();
@@ -126,11 +130,12 @@ export class RepeatingNode {
     return this.#numberOf(flow) > 0;
   }
 
-  /** Words of the memory that say by which slot a repeated flow's client's and pod's packets leave. */
-  waySlots(flow: Flow): [original: number, reply: number] {
-    const at = (this.first + this.#numberOf(flow) - 1) * layout.FLOW_WORDS + layout.FLOW_WAYS +
-      layout.WAY_SLOT;
-    return [at, at + layout.WAY_WORDS];
+  /** Words of `memory.flows` that say by which hop a repeated flow's client's and pod's packets leave. */
+  hopWords(flow: Flow): [original: number, reply: number] {
+    const number = this.first + this.#numberOf(flow) - 1;
+    return [number, number + offloadSessionsOf(this.memory)].map((each) =>
+      each * layout.FLOW_WORDS + layout.FLOW_KIND
+    ) as [number, number];
   }
 
   /** SESSION_OFFLOAD; 0: it has no session. */

@@ -10,6 +10,7 @@ import { assert, assertEquals } from "@std/assert";
 import * as counters from "../../mod/metrics/counters.ts";
 import { IF_XDP_OUT } from "../../mod/table/interface.ts";
 import { type OffloadMemory, prepareOffload, setOffloadEpoch } from "../../mod/table/offload_memory.ts";
+import type { Mapping } from "../../ffi/memory.ts";
 import { nowSeconds } from "../../mod/worker/clock.ts";
 import { type SteeredLink, Steering } from "../../mod/xdp/steering.ts";
 import { buildFrame, DEFAULT_DST_MAC } from "../packets/builder.ts";
@@ -71,9 +72,9 @@ export async function repeatsAlike(): Promise<void> {
   const mac = [...DEFAULT_DST_MAC].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
   for (const name of ["n0", "p0"]) await ip("link", "set", name, "address", mac);
   const steering = Steering.load(8192);
-  const words = (mapping: { buffer: ArrayBuffer }) => new Int32Array(mapping.buffer);
-  const { conf, index, flows } = steering.offload;
-  const memory = { conf: words(conf), index: words(index), flows: words(flows) };
+  const parts = Object.entries(steering.offload.mappings)
+    .map(([part, { buffer }]: [string, Mapping]) => [part, new Int32Array(buffer)]);
+  const memory: OffloadMemory = Object.fromEntries(parts);
   prepareOffload(memory, SEED);
   const links = new Map([
     [UPLINK, linkOf("n0", { slot: UPLINK })],
@@ -187,14 +188,14 @@ function checkMassEnd(
   assert(!repeats(1473), "to be cut into pieces above it");
   const whole = runTc(steering.programFd("ku_tc"), frame, link.index, 1, 1000);
   assertEquals(whole.out, node.runUncut(frame, client.slot), "uncut, it is rewritten like any packet");
-  const ways = node.waySlots(flow);
-  const [slot, other] = ways.map((at) => memory.flows[at]);
-  memory.flows[ways[0]] = 0;
+  const words = node.hopWords(flow);
+  const [kind, other] = words.map((at) => memory.flows[at]);
+  memory.flows[words[0]] &= 0xffff; // hop 0
   assert(!repeats(1000), "the worker has this direction");
-  memory.flows[ways[0]] = slot;
-  memory.flows[ways[1]] = 0;
+  memory.flows[words[0]] = kind;
+  memory.flows[words[1]] &= 0xffff;
   assert(repeats(1000), "and here the other one");
-  memory.flows[ways[1]] = other;
+  memory.flows[words[1]] = other;
   setOffloadEpoch(memory, 8);
   assert(!repeats(1000), "one store ends all");
   setOffloadEpoch(memory, 0);

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { FlowCounters } from "../../../mod/datapath/offload.ts";
 import { POD_PACKETS, SERVICE_NEXT_PACKET, SERVICE_REPLY_PACKETS } from "../../../mod/metrics/counters.ts";
 import { OffloadTable } from "../../../mod/table/offload.ts";
-import { prepareOffload, setOffloadEpoch } from "../../../mod/table/offload_memory.ts";
+import { createOffloadMemory, prepareOffload, setOffloadEpoch } from "../../../mod/table/offload_memory.ts";
 import * as layout from "../../../mod/table/offload_layout.ts";
 import { buildFrame, type Segment, tcp, udp } from "../../packets/builder.ts";
 import { FAMILIES, type Family, nodeSpec, PODS, SERVICE_VIP80, UPLINK } from "../../packets/node.ts";
@@ -17,11 +17,7 @@ const SERVICE_VIP53 = 1;
 
 /** The node with memory that a kernel would repeat from; tests stand in for the kernel. */
 class Node {
-  readonly memory = {
-    conf: new Int32Array(layout.OFFLOAD_CONF_WORDS),
-    index: new Int32Array(64 * layout.OFFLOAD_BUCKET_WORDS),
-    flows: new Int32Array(64 * layout.FLOW_WORDS),
-  };
+  readonly memory = createOffloadMemory(64);
   offload!: OffloadTable;
   readonly world: World;
 
@@ -29,7 +25,11 @@ class Node {
     prepareOffload(this.memory, Uint32Array.of(1, 2, 3, 4));
     setOffloadEpoch(this.memory, 1);
     this.world = new World(nodeSpec(family), (counters) => {
-      this.offload = new OffloadTable(this.memory, 0, 64, 0, new FlowCounters(counters));
+      this.offload = new OffloadTable(
+        { memory: this.memory, first: 0, count: 64, firstHop: 0, hopCount: 64 },
+        0,
+        new FlowCounters(counters),
+      );
       return this.offload;
     });
     this.world.processor.now = 1000;
@@ -63,14 +63,19 @@ class Node {
 
   /** As a program does it. */
   carry(flow: number, second: number): void {
-    this.memory.flows[flow * layout.FLOW_WORDS + layout.FLOW_WAYS]++;
+    this.memory.flows[flow * layout.FLOW_WORDS + layout.FLOW_PACKETS]++;
     this.offload.setLastSeen(flow, second);
   }
 
   /** Where the flow leaves in this direction. */
   slot(direction: number): number {
-    const way = this.flow * layout.FLOW_WORDS + layout.FLOW_WAYS + direction * layout.WAY_WORDS;
-    return this.memory.flows[way + layout.WAY_SLOT];
+    return this.memory.hops[this.hopAt(direction) + layout.HOP_SLOT];
+  }
+
+  /** Word of the row of hops that says it. */
+  hopAt(direction: number): number {
+    const kind = this.memory.flows[(this.flow + direction * 64) * layout.FLOW_WORDS + layout.FLOW_KIND];
+    return (kind >>> layout.KIND_HOP_SHIFT) * layout.HOP_WORDS;
   }
 
   route(to: string): RouteSpec {
@@ -189,8 +194,7 @@ for (const family of FAMILIES) {
     node.world.publish();
     node.world.processor.reviseOffload();
     assert(node.flow !== first && node.offload.used === 1);
-    const way = node.flow * layout.FLOW_WORDS + layout.FLOW_WAYS;
-    const macs = new Uint8Array(node.memory.flows.buffer, 4 * (way + layout.WAY_MACS), 12);
+    const macs = new Uint8Array(node.memory.hops.buffer, 4 * (node.hopAt(0) + layout.HOP_MACS), 12);
     assertEquals([...macs], [2, 0, 0, 1, PODS, 7, 2, 0, 0, 0, PODS, 1]);
     assertEquals([node.slot(0), node.slot(1)], [PODS, UPLINK]);
     route.neighbor = null;

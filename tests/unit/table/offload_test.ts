@@ -4,8 +4,11 @@ import { assert, assertEquals } from "@std/assert";
 import { keyedHash4 } from "../../../mod/table/hash.ts";
 import { OffloadTable } from "../../../mod/table/offload.ts";
 import {
-  carriedBy,
+  bytesOf,
+  createOffloadMemory,
   type OffloadMemory,
+  type OffloadShare,
+  packetsOf,
   prepareOffload,
   setOffloadEpoch,
 } from "../../../mod/table/offload_memory.ts";
@@ -17,13 +20,13 @@ const SEED = Uint32Array.of(5, 6, 7, 8);
 const UDP = 17;
 
 function memoryFor(sessions: number): OffloadMemory {
-  const memory = {
-    conf: new Int32Array(layout.OFFLOAD_CONF_WORDS),
-    index: new Int32Array(layout.offloadBucketsFor(sessions) * layout.OFFLOAD_BUCKET_WORDS),
-    flows: new Int32Array(sessions * layout.FLOW_WORDS),
-  };
+  const memory = createOffloadMemory(sessions);
   prepareOffload(memory, SEED);
   return memory;
+}
+
+function share(memory: OffloadMemory, first: number, count: number): OffloadShare {
+  return { memory, first, count, firstHop: 0, hopCount: 16 };
 }
 
 /** Adds up what it is told. */
@@ -52,14 +55,17 @@ function find({ conf, index, flows }: OffloadMemory, table: SessionTable, entry:
   assert(same.length <= 1, "a tag only once a bucket");
   if (same.length === 0) return -1;
   const number = (same[0] & ~layout.OFFLOAD_TAG) - 1;
-  return flows[(number >> 1) * layout.FLOW_WORDS] === conf[layout.OFFLOAD_CONF_EPOCH] ? number : -1;
+  const flow = (number >> 1) + (number & 1) * conf[layout.OFFLOAD_CONF_SESSIONS];
+  return flows[flow * layout.FLOW_WORDS + layout.FLOW_EPOCH] === conf[layout.OFFLOAD_CONF_EPOCH]
+    ? number
+    : -1;
 }
 
 Deno.test("OffloadTable agrees with a model of what is repeated, over random beginnings and ends", () =>
   property((random) => {
     const memory = memoryFor(64);
     const sum = new Sum();
-    const offload = new OffloadTable(memory, 16, 48, 3, sum);
+    const offload = new OffloadTable(share(memory, 16, 48), 3, sum);
     const table = new SessionTable(SessionTable.create(64, 1, SEED).buffer);
     const model = new Map<number, number>();
     let carried = 0, ended = 0;
@@ -77,8 +83,9 @@ Deno.test("OffloadTable agrees with a model of what is repeated, over random beg
       }
       const [flow, entry] = random.pick([...model.entries(), [-1, -1]]);
       if (flow < 0) continue;
-      const way = (16 + flow) * layout.FLOW_WORDS + layout.FLOW_WAYS;
-      memory.flows[way + layout.WAY_PACKETS]++;
+      const number = 16 + flow + random.below(2) * 64;
+      if (random.below(2) === 0) memory.flows[number * layout.FLOW_WORDS + layout.FLOW_PACKETS]++;
+      else memory.notes[number * layout.NOTE_WORDS + layout.NOTE_PACKETS]++; // by another CPU
       carried++;
       offload.end(flow);
       ended++;
@@ -101,7 +108,7 @@ Deno.test("OffloadTable agrees with a model of what is repeated, over random beg
 Deno.test("OffloadTable goes over to other memory, with nothing uncounted and nothing left of the old", () => {
   const [memory, larger] = [memoryFor(2), memoryFor(8)];
   const sum = new Sum();
-  const offload = new OffloadTable(memory, 0, 2, 0, sum);
+  const offload = new OffloadTable(share(memory, 0, 2), 0, sum);
   const table = new SessionTable(SessionTable.create(4, 1, SEED).buffer);
   setOffloadEpoch(memory, 1);
   const entries = [1, 2, 3, 4].map((n) => insert(table, n, n));
@@ -109,8 +116,8 @@ Deno.test("OffloadTable goes over to other memory, with nothing uncounted and no
   assertEquals([offload.used, offload.refused], [2, 2]);
   setOffloadEpoch(memory, 0);
   for (const flow of [0, 1]) offload.end(flow);
-  memory.flows[layout.FLOW_WAYS + layout.WAY_PACKETS] = 3; // late, while it rested
-  offload.moveTo(larger, 4, 4);
+  memory.flows[layout.FLOW_PACKETS] = 3; // late, while it rested
+  offload.moveTo(share(larger, 4, 4));
   assertEquals([sum.packets, offload.used, offload.capacity, offload.limit], [3, 0, 4, 4]);
   assertEquals(offload.begin(table, entries[0]), -1, "not before there is an epoch");
   setOffloadEpoch(larger, 2);
@@ -127,7 +134,7 @@ Deno.test("OffloadTable goes over to other memory, with nothing uncounted and no
 Deno.test("OffloadTable uses a flow's place again only after it has rested, and counts what came late", () => {
   const memory = memoryFor(1);
   const sum = new Sum();
-  const offload = new OffloadTable(memory, 0, 1, 0, sum);
+  const offload = new OffloadTable(share(memory, 0, 1), 0, sum);
   const table = new SessionTable(SessionTable.create(4, 1, SEED).buffer);
   const first = insert(table, 1, 1), second = insert(table, 2, 2);
   assertEquals(offload.begin(table, first), -1, "nothing is repeated before there is an epoch");
@@ -135,11 +142,11 @@ Deno.test("OffloadTable uses a flow's place again only after it has rested, and 
   offload.now = 50;
   assertEquals(offload.begin(table, first), 0);
   assertEquals(offload.begin(table, second), -1, "full");
-  memory.flows[layout.FLOW_WAYS + layout.WAY_PACKETS] = 3;
-  memory.flows[layout.FLOW_WAYS + layout.WAY_BYTES + 1] = 1; // 2^32
+  memory.flows[layout.FLOW_PACKETS] = 3;
+  memory.flows[layout.FLOW_BYTES + 1] = 1; // 2^32
   offload.end(0);
   assertEquals([sum.packets, sum.bytes], [3, 2 ** 32]);
-  memory.flows[layout.FLOW_WAYS + layout.WAY_PACKETS] = 4;
+  memory.flows[layout.FLOW_PACKETS] = 4;
   offload.now = 51;
   offload.reclaim();
   assertEquals(offload.begin(table, second), -1, "it rests");
@@ -147,5 +154,5 @@ Deno.test("OffloadTable uses a flow's place again only after it has rested, and 
   offload.reclaim();
   assertEquals(sum.packets, 4, "a program that had found it counted once more");
   assertEquals(offload.begin(table, second), 0);
-  assertEquals(carriedBy(memory.flows, 0, 0), [0, 0], "a new flow begins at nothing");
+  assertEquals([packetsOf(memory, 0), bytesOf(memory, 0)], [0, 0], "a new flow begins at nothing");
 });
