@@ -15,14 +15,13 @@ import {
   SESSION_OFFLOAD,
   SESSION_POD,
   SESSION_SERVICE,
-  SESSION_STATE_ESTABLISHED,
 } from "../table/session.ts";
 import { IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } from "../wire/protocol.ts";
 import { type Context, FRAGMENT_NONE, TRANSPORT_SCTP, TRANSPORT_TCP, TRANSPORT_UDP } from "./context.ts";
 import { matchService4, matchService6 } from "./match_service.ts";
 import { reviseFlows } from "./offload.ts";
 import { SESSION_STAMP_SHIFT } from "./session_hit.ts";
-import { TCP_NOTE_ESTABLISHED, TCP_NOTE_REPLY_SEEN } from "./tcp_state.ts";
+import { tcpState } from "./tcp_state.ts";
 
 /** What flows had carried when an earlier ku handed their sessions over, by their number among those of all workers. */
 export type HandedFlows = ReadonlyMap<number, Float64Array>;
@@ -52,12 +51,11 @@ export function adoptFlows(c: Context, handed: HandedFlows): number {
     const entry = table.insert(protocol, c.now);
     if (entry < 0) return null;
     const { words } = table;
-    const tcp = protocol === IP_PROTOCOL_TCP;
+    const notes = protocol === IP_PROTOCOL_TCP ? offload.notes(flow) : 0;
     words[entry + SESSION_SERVICE] = service;
     words[entry + SESSION_POD] = pod;
-    words[entry + SESSION_NOTE] = (c.stamp << SESSION_STAMP_SHIFT) |
-      (tcp ? TCP_NOTE_REPLY_SEEN | TCP_NOTE_ESTABLISHED : 0);
-    if (tcp) table.setState(entry, SESSION_STATE_ESTABLISHED);
+    words[entry + SESSION_NOTE] = (c.stamp << SESSION_STAMP_SHIFT) | notes;
+    if (protocol === IP_PROTOCOL_TCP) table.setState(entry, tcpState(notes));
     words[entry + SESSION_LAST_SEEN] = Math.min(offload.lastSeen(flow), c.now);
     words[entry + SESSION_OFFLOAD] = flow + 1;
     return { entry, service, pod };

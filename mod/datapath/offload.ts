@@ -1,9 +1,11 @@
 /**
  * Which sessions the kernel repeats (ffi/bpf/flow.h), and what it tells about them.
  *
- * A session is given to the kernel at the first packet that shows it will have more: a TCP connection when it is established, anything
- * else at its second packet. Both directions at once, of which those are repeated that leave by attached interfaces. It is taken back by a segment that
- * moves the connection's state, by whatever frees it, and when its tables change.
+ * A session is given to the kernel at the first packet that shows it will have more: a TCP connection when the pod has accepted it, anything
+ * else at its second packet. Both directions at once, of which those are repeated that leave by attached interfaces. It is taken back by a
+ * segment that may begin or break off a connection (SYN, RST), after both ends have closed it, by whatever frees it, and when its tables
+ * change. SYN, FIN and RST always come to the worker; that the client has gone on after the pod's answer, which makes a connection an
+ * established one, the worker may learn by what the kernel has carried.
  *
  * Rule: the worker stays the authority. A session in the kernel cannot expire here by itself (session_layout.ts isExpired): the kernel
  * knows when its last packet was, and `followFlows` asks.
@@ -21,6 +23,7 @@ import * as services from "../table/service.ts";
 import type { SessionTable } from "../table/session.ts";
 import * as session from "../table/session.ts";
 import * as protocols from "../wire/protocol.ts";
+import * as tcp from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import * as mixed from "./mixed.ts";
 import * as hops from "./route.ts";
@@ -36,20 +39,24 @@ const {
   SESSION_ORIGINAL,
   SESSION_POD,
   SESSION_SERVICE,
-  SESSION_STATE_ESTABLISHED,
+  SESSION_STATE_CLOSING,
+  SESSION_STATE_TRANSITORY,
 } = session;
 const { IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } = protocols;
+const { TCP_RST, TCP_SYN } = tcp;
 const { isMapped } = mixed;
 const { HOP_MACS, HOP_MTU, HOP_SLOT, hop4, hop6 } = hops;
-const { TCP_NOTE_FIN_ORIGINAL, TCP_NOTE_FIN_REPLY, TCP_NOTE_RESET } = tcpStates;
+const { TCP_NOTE_ESTABLISHED, TCP_NOTE_REPLY_SEEN, tcpState } = tcpStates;
 
-const CLOSING_NOTES = TCP_NOTE_FIN_ORIGINAL | TCP_NOTE_FIN_REPLY | TCP_NOTE_RESET;
+/** Part of the room that connections which are not established may take: a flood of SYNs from forged addresses ends there. */
+const TRANSITORY_SHARE = 1 / 2;
 /** A session that found no room, or whose way out is not open, is not tried again before. */
 const RETRY_SECONDS = 4;
 /** Part of a session table looked at each second for those to be tried again. */
 const RETRY_SHARE = 8;
 /** SESSION_NOTE: the stamp above, the TCP notes below; see session_hit.ts. */
 const SESSION_STAMP_SHIFT = 8;
+const NOTE_MASK = 0xff;
 
 /** Has the kernel repeat the session from now on, if it is one to be repeated, and tried again by now. */
 export function offloadSession(c: Context, table: SessionTable, entry: number): void {
@@ -57,9 +64,22 @@ export function offloadSession(c: Context, table: SessionTable, entry: number): 
   const words = table.words;
   if (offload === null || -words[entry + SESSION_OFFLOAD] > c.now) return;
   // NB: a removed pod's last words pass here too; the client's packets would follow the session to it again.
-  if (!offload.isOn || !isRepeatable(table, entry) || !stillServed(c, table, entry)) return;
+  if (!offload.isOn || !isRepeatable(offload, table, entry) || !stillServed(c, table, entry)) return;
   const flow = describeWays(c, offload, table, entry) ? offload.begin(table, entry) : -1;
   words[entry + SESSION_OFFLOAD] = flow >= 0 ? flow + 1 : -(c.now + RETRY_SECONDS);
+}
+
+/** A segment with `flags` is about to move a connection that the kernel repeats. */
+export function beforeMove(c: Context, table: SessionTable, entry: number, flags: number): void {
+  if ((flags & (TCP_SYN | TCP_RST)) !== 0) withdrawSession(c, table, entry);
+  else followFlow(c, c.offload!, table, entry, table.words[entry + SESSION_OFFLOAD] - 1);
+}
+
+/** It has, and the kernel goes on to repeat it. */
+export function afterMove(c: Context, table: SessionTable, entry: number): void {
+  const flow = table.words[entry + SESSION_OFFLOAD] - 1;
+  c.offload!.setTimeout(flow, table.timeouts[table.state(entry)]);
+  c.offload!.setNotes(flow, table.words[entry + SESSION_NOTE] & NOTE_MASK);
 }
 
 /** Has the worker get all packets of a session again that the kernel repeats. */
@@ -88,10 +108,14 @@ export function followFlows(c: Context, from: number, count: number): number {
     const entry = offload.entryOf(flow);
     if (entry < 0) continue;
     const table = offload.isWide(flow) ? c.sessions6 : c.sessions4;
-    const timeout = table.timeouts[table.state(entry)];
     offload.tell(flow);
+    const lastSeen = followFlow(c, offload, table, entry, flow);
+    const state = table.state(entry);
+    const timeout = table.timeouts[state];
     offload.setTimeout(flow, timeout);
-    if (c.now - followFlow(c, offload, table, entry, flow) > timeout) withdrawSession(c, table, entry);
+    // Closed by both ends: what may still come is not worth the room. (Where the kernel has it, it was closed in order.)
+    const isClosed = state === SESSION_STATE_CLOSING && table.protocol(entry) === IP_PROTOCOL_TCP;
+    if (isClosed || c.now - lastSeen > timeout) withdrawSession(c, table, entry);
   }
   return end === offload.capacity ? 0 : end;
 }
@@ -162,7 +186,7 @@ function forEachFlow(
   }
 }
 
-/** Brings the session's last-seen second and the flow's together; returns it. */
+/** Brings the session's last-seen second and the flow's together; returns it. What the kernel has carried may have established it. */
 function followFlow(
   c: Context,
   offload: OffloadTable,
@@ -170,6 +194,15 @@ function followFlow(
   entry: number,
   flow: number,
 ): number {
+  const { words } = table;
+  if (
+    table.state(entry) === SESSION_STATE_TRANSITORY && table.protocol(entry) === IP_PROTOCOL_TCP &&
+    offload.hasCarried(flow)
+  ) {
+    words[entry + SESSION_NOTE] |= TCP_NOTE_ESTABLISHED;
+    table.setState(entry, tcpState(words[entry + SESSION_NOTE] & NOTE_MASK));
+    offload.setNotes(flow, words[entry + SESSION_NOTE] & NOTE_MASK);
+  }
   const at = entry + SESSION_LAST_SEEN;
   const kernels = Math.min(offload.lastSeen(flow), c.now);
   if (table.words[at] < kernels) table.words[at] = kernels;
@@ -178,7 +211,7 @@ function followFlow(
 }
 
 /** Whether the kernel can repeat such a session: what it does is a new tuple of the same family, and SCTP's checksum covers ports. */
-function isRepeatable(table: SessionTable, entry: number): boolean {
+function isRepeatable(offload: OffloadTable, table: SessionTable, entry: number): boolean {
   const { words, addressWords } = table;
   const original = entry + SESSION_ORIGINAL;
   const reply = entry + table.replyAt;
@@ -189,8 +222,10 @@ function isRepeatable(table: SessionTable, entry: number): boolean {
   const protocol = table.protocol(entry);
   if (protocol === IP_PROTOCOL_UDP) return true;
   if (protocol === IP_PROTOCOL_TCP) {
-    return table.state(entry) === SESSION_STATE_ESTABLISHED &&
-      (words[entry + SESSION_NOTE] & CLOSING_NOTES) === 0;
+    const state = table.state(entry);
+    if (state !== SESSION_STATE_TRANSITORY) return state !== SESSION_STATE_CLOSING;
+    return (words[entry + SESSION_NOTE] & TCP_NOTE_REPLY_SEEN) !== 0 &&
+      offload.used < offload.limit * TRANSITORY_SHARE;
   }
   const ports = words[original + 2 * addressWords];
   return protocol === IP_PROTOCOL_SCTP &&

@@ -52,7 +52,7 @@ const {
 const { TCP_ACK, TCP_RST, TCP_SYN } = tcp;
 const { FRAGMENT_NONE, TRANSPORT_TCP } = contexts;
 const { ownDatagram } = fragment;
-const { offloadSession, withdrawSession } = offloads;
+const { afterMove, beforeMove, offloadSession, withdrawSession } = offloads;
 const { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } = tcpStates;
 
 const SYN_ACK = TCP_SYN | TCP_ACK;
@@ -146,17 +146,32 @@ function advance(c: Context, table: SessionTable, entry: number, reply: boolean)
   const words = table.words;
   const state = (words[entry + SESSION_KIND] >>> 16) & 0xff;
   if ((flags & TCP_MOVING_FLAGS) === 0 && state === SESSION_STATE_ESTABLISHED) return true;
-  if (words[entry + SESSION_OFFLOAD] > 0) withdrawSession(c, table, entry);
   if (!reply && tcpRestarts(state, flags)) {
+    if (words[entry + SESSION_OFFLOAD] > 0) withdrawSession(c, table, entry);
     table.remove(entry);
     return false;
   }
+  moveConnection(c, table, entry, flags, reply);
+  return true;
+}
+
+/** Moves a session's TCP state on by a segment with `flags`. */
+export function moveConnection(
+  c: Context,
+  table: SessionTable,
+  entry: number,
+  flags: number,
+  reply: boolean,
+): void {
+  const words = table.words;
+  if (words[entry + SESSION_OFFLOAD] > 0) beforeMove(c, table, entry, flags);
+  const state = table.state(entry);
   const note = words[entry + SESSION_NOTE];
   const notes = tcpNotes(note & NOTE_MASK, state, flags, reply);
   words[entry + SESSION_NOTE] = (note & ~NOTE_MASK) | notes;
   const next = tcpState(notes);
   if (next !== state) table.setState(entry, next);
-  return true;
+  if (words[entry + SESSION_OFFLOAD] > 0) afterMove(c, table, entry);
 }
 
 /** Checks an unstamped session for a client's packet. False: removed, because its service is gone or its pod must be picked anew. */

@@ -27,6 +27,7 @@ import {
   ticksOf,
   writeU64,
 } from "./offload_memory.ts";
+import { RestQueue } from "./rest_queue.ts";
 import { SESSION_ORIGINAL, type SessionTable } from "./session.ts";
 
 /** Programs run for microseconds and are not interrupted. */
@@ -70,13 +71,10 @@ export class OffloadTable {
   /** By direction: word of the index; packets and bytes already told. */
   #places!: Int32Array;
   #told!: Float64Array;
-  /** A stack of free flows, and a queue of ended ones with the second they ended in. */
+  /** A stack of free flows, and a queue of ended ones. */
   #free!: Int32Array;
   #freeCount!: number;
-  #resting!: Int32Array;
-  #since!: Int32Array;
-  #restingAt = 0;
-  #restingCount = 0;
+  #resting!: RestQueue;
 
   /**
    * The share of worker number `worker`. It must be unused, unless an earlier ku's flows are there (`takenOver`): then none is begun before
@@ -94,9 +92,7 @@ export class OffloadTable {
    * memory: what flows that rested have carried is told for the last time.
    */
   moveTo(share: OffloadShare): void {
-    for (let i = 0; i < this.#restingCount; i++) {
-      this.tell(this.#resting[(this.#restingAt + i) % this.#count]);
-    }
+    for (let i = 0; i < this.#resting.length; i++) this.tell(this.#resting.at(i));
     this.#settle(share);
   }
 
@@ -114,10 +110,7 @@ export class OffloadTable {
     this.#told = new Float64Array(4 * count);
     this.#free = Int32Array.from({ length: count }, (_, i) => count - 1 - i);
     this.#freeCount = count;
-    this.#resting = new Int32Array(count);
-    this.#since = new Int32Array(count);
-    this.#restingAt = 0;
-    this.#restingCount = 0;
+    this.#resting = new RestQueue(count);
   }
 
   /** Whether sessions are repeated at all. */
@@ -127,7 +120,7 @@ export class OffloadTable {
 
   /** Sessions repeated now. */
   get used(): number {
-    return this.#count - this.#freeCount - this.#restingCount;
+    return this.#count - this.#freeCount - this.#resting.length;
   }
 
   /** Flows there are, used or not: what `forEach` and `follow` count by. */
@@ -218,10 +211,7 @@ export class OffloadTable {
     this.#unlink(flow);
     this.#entries[flow] = -1;
     this.tell(flow);
-    const place = (this.#restingAt + this.#restingCount) % this.#count;
-    this.#resting[place] = flow;
-    this.#since[place] = this.now;
-    this.#restingCount++;
+    this.#resting.push(flow, this.now);
   }
 
   /** The session has moved to another entry, of a table of the same width. */
@@ -231,11 +221,9 @@ export class OffloadTable {
 
   /** Makes places of flows available again that ended long enough ago. */
   reclaim(): void {
-    while (this.#restingCount > 0 && this.now - this.#since[this.#restingAt] >= REST_SECONDS) {
-      const flow = this.#resting[this.#restingAt];
+    while (this.#resting.length > 0 && this.now - this.#resting.since >= REST_SECONDS) {
+      const flow = this.#resting.shift();
       this.tell(flow);
-      this.#restingAt = (this.#restingAt + 1) % this.#count;
-      this.#restingCount--;
       this.#free[this.#freeCount++] = flow;
     }
   }
@@ -243,8 +231,8 @@ export class OffloadTable {
   /** What ended flows may still come to carry belongs to nobody, where `isGone` says so of their service. */
   disown(isGone: (service: number) => boolean): void {
     const { notes } = this.#memory;
-    for (let i = 0; i < this.#restingCount; i++) {
-      const flow = this.#resting[(this.#restingAt + i) % this.#count];
+    for (let i = 0; i < this.#resting.length; i++) {
+      const flow = this.#resting.at(i);
       const at = (this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_SERVICE;
       if (isGone(notes[at])) notes[at] = -1;
     }
@@ -301,6 +289,20 @@ export class OffloadTable {
   setTimeout(flow: number, seconds: number): void {
     const at = this.#at(flow) + layout.FLOW_TIMEOUT;
     this.#memory.flows[at] = this.#memory.flows[at + this.#replyWords] = ticksOf(seconds);
+  }
+
+  /** Whether the kernel has carried any of the client's packets. */
+  hasCarried(flow: number): boolean {
+    return packetsOf(this.#memory, this.#first + flow) > 0;
+  }
+
+  /** Low eight bits of the session's SESSION_NOTE, for a ku that adopts it. */
+  setNotes(flow: number, notes: number): void {
+    this.#memory.notes[(this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_TCP] = notes;
+  }
+
+  notes(flow: number): number {
+    return this.#memory.notes[(this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_TCP];
   }
 
   /** Whether the flow leaves both ways as `hops` says. */

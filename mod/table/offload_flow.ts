@@ -7,7 +7,13 @@
 
 import * as layout from "./offload_layout.ts";
 import type { OffloadMemory } from "./offload_memory.ts";
-import { SESSION_ORIGINAL, SESSION_POD, SESSION_SERVICE, type SessionTable } from "./session.ts";
+import {
+  SESSION_NOTE,
+  SESSION_ORIGINAL,
+  SESSION_POD,
+  SESSION_SERVICE,
+  type SessionTable,
+} from "./session.ts";
 
 /** A multiple of 0xffff above every sum that is subtracted from it. */
 const SUM_ZERO = 0xffff * 32;
@@ -33,6 +39,7 @@ export function writeFlow(
   notes.fill(0, note, note + layout.NOTE_WORDS);
   notes[note + layout.NOTE_SERVICE] = words[entry + SESSION_SERVICE];
   notes[note + layout.NOTE_POD] = words[entry + SESSION_POD];
+  notes[note + layout.NOTE_TCP] = words[entry + SESSION_NOTE] & 0xff;
   const family = width === 1 ? 4 : 6;
   flows[at + layout.FLOW_KIND] = table.protocol(entry) | family << 8 | hop << layout.KIND_HOP_SHIFT;
   flows[at + layout.FLOW_DELTAS] = deltas(words, from, to, width);

@@ -19,7 +19,7 @@
  *        12, 14   PACKETS, BYTES   u64
  *
  *   addresses  of the same flows, for IPv6, 16 words: source, destination, next source, next destination
- *   notes      of the same flows, 8 words: service, pod, worker (of the original only); packets and bytes that other CPUs have counted
+ *   notes      of the same flows, 8 words: service, pod, worker, notes of a connection's state (of the original only); packets and bytes that other CPUs have counted
  *
  * What came from a packet stands in network order.
  */
@@ -61,6 +61,7 @@ export const ADDRESSES_WORDS = 16;
 export const NOTE_SERVICE = 0;
 export const NOTE_POD = 1;
 export const NOTE_WORKER = 2;
+export const NOTE_TCP = 3;
 export const NOTE_PACKETS = 4;
 export const NOTE_BYTES = 6;
 export const NOTE_WORDS = 8;

@@ -6,6 +6,11 @@ import { POD_PACKETS, SERVICE_NEXT_PACKET, SERVICE_REPLY_PACKETS } from "../../.
 import { OffloadTable } from "../../../mod/table/offload.ts";
 import { createOffloadMemory, prepareOffload, setOffloadEpoch } from "../../../mod/table/offload_memory.ts";
 import * as layout from "../../../mod/table/offload_layout.ts";
+import {
+  SESSION_STATE_CLOSING,
+  SESSION_STATE_ESTABLISHED,
+  SESSION_STATE_TRANSITORY,
+} from "../../../mod/table/session.ts";
 import { buildFrame, type Segment, tcp, udp } from "../../packets/builder.ts";
 import { FAMILIES, type Family, nodeSpec, PODS, SERVICE_VIP80, UPLINK } from "../../packets/node.ts";
 import { type RouteSpec, World } from "../../packets/world.ts";
@@ -78,6 +83,14 @@ class Node {
     return (kind >>> layout.KIND_HOP_SHIFT) * layout.HOP_WORDS;
   }
 
+  /** State of the session in the kernel, or of the only one. */
+  get state(): number {
+    const table = this.family.ip === 4 ? this.world.sessions4 : this.world.sessions6;
+    let state = -1;
+    table.forEach(this.world.processor.now, (entry) => state = table.state(entry));
+    return state;
+  }
+
   route(to: string): RouteSpec {
     return this.world.spec.routes.find(({ prefix }) => prefix.startsWith(to))!;
   }
@@ -92,24 +105,72 @@ for (const family of FAMILIES) {
   const test = (name: string, run: (node: Node) => void) =>
     Deno.test(`${family.name}: ${name}`, () => run(new Node(family)));
 
-  test("a TCP connection is repeated once it is established, and not before", (node) => {
+  test("a TCP connection is repeated once the pod has accepted it, and not before", (node) => {
+    node.segment(SYN);
+    assertEquals(node.offload.used, 0);
+    node.reply(SYN | ACK);
+    assertEquals(node.offload.used, 1);
+    node.segment(ACK);
+    assertEquals([node.offload.used, node.offload.begun], [1, 1]);
+  });
+
+  test("that the client goes on after the pod's answer may be seen by the kernel alone", (node) => {
+    const { processor } = node.world;
     node.segment(SYN);
     node.reply(SYN | ACK);
+    processor.followOffload(0, 64);
+    assertEquals(node.state, SESSION_STATE_TRANSITORY);
+    node.carry(node.flow, 1000);
+    processor.followOffload(0, 64);
+    assertEquals(node.state, SESSION_STATE_ESTABLISHED);
+    processor.now = 1000 + 7440;
+    processor.followOffload(0, 64);
+    assertEquals(node.offload.used, 1);
+    processor.now++;
+    processor.followOffload(0, 64);
     assertEquals(node.offload.used, 0);
-    node.segment(ACK);
+  });
+
+  test("accepted connections that the client does not go on with take half of the room, and expire as such", (node) => {
+    for (let port = 2000; port < 2050; port++) {
+      node.request(tcp({ srcPort: port, dstPort: 80, flags: SYN }));
+      node.answer(tcp({ srcPort: 8080, dstPort: port, flags: SYN | ACK }));
+    }
+    assertEquals(node.offload.used, 32);
+    node.connect();
+    assertEquals(node.offload.used, 33, "an established one finds room");
+    node.world.processor.now = 1241;
+    node.world.processor.followOffload(0, 64);
     assertEquals(node.offload.used, 1);
   });
 
-  test("FIN and RST take a connection back, and one that goes on after a forged RST is repeated again", (node) => {
+  test("a connection that one end has closed stays in the kernel; closed by both it leaves with the next search", (node) => {
+    const { processor } = node.world;
+    node.segment(SYN);
+    node.reply(SYN | ACK);
+    node.carry(node.flow, 1000);
+    node.segment(FIN | ACK);
+    assertEquals(
+      [node.offload.used, node.state],
+      [1, SESSION_STATE_ESTABLISHED],
+      "the FIN was not the first",
+    );
+    processor.followOffload(0, 64);
+    assertEquals(node.offload.used, 1);
+    node.reply(FIN | ACK);
+    assertEquals([node.offload.used, node.state], [1, SESSION_STATE_CLOSING]);
+    processor.followOffload(0, 64);
+    assertEquals([node.offload.used, node.offload.begun], [0, 1]);
+    node.segment(ACK);
+    assertEquals([node.offload.used, node.state], [0, SESSION_STATE_CLOSING], "the last word");
+  });
+
+  test("RST takes a connection back, and one that goes on after a forged RST is repeated again", (node) => {
     node.connect();
     node.segment(RST);
     assertEquals(node.offload.used, 0);
     node.segment(ACK);
     assertEquals(node.offload.used, 1);
-    node.reply(FIN | ACK);
-    assertEquals(node.offload.used, 0);
-    node.segment(ACK);
-    assertEquals(node.offload.used, 0, "half closed");
   });
 
   test("a datagram alone is not repeated, a second one makes it so", (node) => {
