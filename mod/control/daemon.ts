@@ -198,7 +198,7 @@ class Daemon {
         this.#log.info(`offload : took over ${sessions} sessions that the kernel repeats`);
       }
     };
-    attachments.reserveFormerSlots();
+    attachments.reserveFormerSlots(upgrade?.slots);
     await attachments.sync(state.interfaces);
     if (upgrade === null) this.#removeLeftovers(steering);
     await publisher.publish();
