@@ -137,9 +137,6 @@ class Daemon {
       // The old daemon goes on with all of it if this one ends now.
       this.#keeps = true;
       this.#onStop("upgrade", () => upgrade.close());
-      const { ku, workers } = upgrade.offer;
-      this.#log.info(`upgrade : from ku ${ku}, ${workers} workers`);
-      if (options.config !== undefined) this.#log.info(notRead(options.config));
     }
     const mirror = await Mirror.open();
     this.#onStop("network mirror", () => mirror.close());
@@ -149,7 +146,12 @@ class Daemon {
     const workerCount = options.workers ?? upgrade?.offer.workers ?? defaultWorkers(state);
     const requests = new RequestSocket();
     this.#onStop("netlink", () => requests.close());
-    upgrade?.checkPair(requests, workerCount);
+    if (upgrade !== null) {
+      upgrade.checkPair(requests, workerCount);
+      const { ku, workers } = upgrade.offer;
+      this.#log.info(`upgrade : from ku ${ku}, ${workers} workers`);
+      if (options.config !== undefined) this.#log.info(notRead(options.config));
+    }
     const pair = ensurePair(requests, workerCount, undefined, pairRoom(workerCount));
     this.#onStop("ku0 and ku1", () => deletePair(requests), KEEP);
     const hostRoutes = new HostRoutes(requests, pair.ku0.index, this.#log);
