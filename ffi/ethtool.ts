@@ -10,6 +10,7 @@ const ETHTOOL_STXCSUM = 0x17;
 const ETHTOOL_GFLAGS = 0x25;
 const ETH_FLAG_LRO = 1 << 15;
 const ETHTOOL_GCHANNELS = 0x3c;
+const ETHTOOL_SCHANNELS = 0x3d;
 
 // struct ifreq: a name, then here a pointer to the ethtool command
 const IFREQ_DATA = 16;
@@ -60,6 +61,15 @@ export function queuesOf(interfaceName: string): { rx: number; tx: number } {
     rx: Math.max(words[CHANNELS_RX] + combined, 1),
     tx: Math.max(words[CHANNELS_TX] + combined, 1),
   };
+}
+
+/** Has the interface use `count` receive and as many transmit queues. False if it does not, or cannot now (a queue has an AF_XDP socket). */
+export function setQueues(interfaceName: string, count: number): boolean {
+  const words = new Uint32Array(CHANNELS_WORDS);
+  words[0] = ETHTOOL_SCHANNELS;
+  words[CHANNELS_RX] = count;
+  words[CHANNELS_TX] = count;
+  return ethtool(interfaceName, new Uint8Array(words.buffer));
 }
 
 /** Whether the interface joins received segments in hardware (`ethtool -K X lro on|off`). */

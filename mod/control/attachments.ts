@@ -43,6 +43,7 @@ export class Attachments {
   readonly #slots = new IdPool(1, MAX_INTERFACES + 1);
   readonly #byName = new Map<string, Attachment>();
   readonly #reserved = new Set<number>();
+  #handedSlots: ReadonlyMap<string, number> = new Map();
   /** Mirror.linkDumps when they were last looked at. */
   #linkDumps: number;
   /** Sockets that packets are steered to with the first `activate`; null: at once from then on. */
@@ -65,11 +66,14 @@ export class Attachments {
 
   /**
    * Keeps the slots that an earlier ku's interfaces have, or its flows leave by, from others: a slot that is given to another
-   * interface leads there what the kernel still repeats. To be called before the first `sync`.
+   * interface leads there what the kernel still repeats. `handed`: those that it told of, by name. To be called before the first `sync`.
    */
-  reserveFormerSlots(): void {
+  reserveFormerSlots(handed: ReadonlyMap<string, number> = new Map()): void {
     const { formerSlots, offload } = this.#steering;
-    for (const slot of [...formerSlots.values(), ...offload.slots()]) this.#reserved.add(slot);
+    this.#handedSlots = handed;
+    for (const slot of [...handed.values(), ...formerSlots.values(), ...offload.slots()]) {
+      this.#reserved.add(slot);
+    }
     for (const slot of this.#reserved) this.#slots.reserve(slot);
   }
 
@@ -224,7 +228,8 @@ export class Attachments {
   #add(spec: InterfaceSpec): Attachment {
     // What the kernel repeats leaves by slots: an interface that an earlier ku had keeps its own.
     const index = this.#mirror.linkByName(spec.name)?.index;
-    const former = index === undefined ? undefined : this.#steering.formerSlots.get(index);
+    const former = this.#handedSlots.get(spec.name) ??
+      (index === undefined ? undefined : this.#steering.formerSlots.get(index));
     const isFree = former !== undefined && this.#reserved.has(former) &&
       !this.list().some(({ slot }) => slot === former);
     const slot = isFree ? former : this.#slots.take();

@@ -8,28 +8,25 @@
  * @module
  */
 
-import { LINE_MEMORY } from "../../ffi/memory.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import { closeFd, createEventFd } from "../../ffi/event_fd.ts";
 import { ConfigError } from "../config/model.ts";
 import type { RunOptions } from "../config/run_options.ts";
 import type { ConfigState } from "../config/state.ts";
 import { VERSION } from "../config/version.ts";
-import { Counters } from "../metrics/counters.ts";
 import { Mirror } from "../netlink/mirror.ts";
-import { deletePair, ensurePair, KU1 } from "../netlink/pair.ts";
+import { deletePair, ensurePair } from "../netlink/pair.ts";
 import { RequestSocket } from "../netlink/request.ts";
-import type { PortOpened } from "../worker/messages.ts";
 import { nowSeconds } from "../worker/clock.ts";
 import { XdpFeatures } from "../netlink/xdp_features.ts";
-import { queuesOf, Steering } from "../xdp/steering.ts";
+import { Steering } from "../xdp/steering.ts";
 import { Attachments } from "./attachments.ts";
 import { Engine } from "./engine.ts";
 import { makeHandlers } from "./handlers.ts";
 import { Handing } from "./handing.ts";
 import { HostRoutes } from "./host_routes.ts";
 import { Housekeeping } from "./housekeeping.ts";
-import { initialState } from "./initial_state.ts";
+import { initialState, notRead } from "./initial_state.ts";
 import { Log } from "./log.ts";
 import { serveMetrics } from "./metrics_server.ts";
 import { NamespaceLock } from "./namespace_lock.ts";
@@ -37,17 +34,15 @@ import { Offload, offloadRoom } from "./offload.ts";
 import type { StopParams } from "./protocol.ts";
 import { Publisher } from "./publisher.ts";
 import { type Handler, type RpcServer, serveRpc } from "./rpc_server.ts";
-import { MAX_POD_IDS, MAX_SERVICE_IDS, ServiceTables } from "./service_tables.ts";
+import { ServiceTables } from "./service_tables.ts";
 import { StateFile } from "./state_file.ts";
 import { SessionMemory } from "./session_memory.ts";
 import { Upgrade } from "./upgrade.ts";
-import { WorkerHandle } from "./worker_handle.ts";
+import type { WorkerHandle } from "./worker_handle.ts";
+import { defaultWorkers, openPortsOfPair, pairRoom, startWorkers } from "./workers.ts";
 
 /** What is done to a part that stays with the kernel. */
 const KEEP = () => {};
-
-/** Packet memory of a worker: 64 MiB. Rings of 2048 take a burst of some 2 ms at 1 M packets/s. */
-const MEMORY = { frameCount: 16_384, frameBytes: 4096, ringSize: 2048 };
 
 /** Runs until a signal ends it. Throws ConfigError, with everything undone, when it cannot start. */
 export async function runDaemon(options: RunOptions): Promise<void> {
@@ -151,8 +146,13 @@ class Daemon {
     const workerCount = options.workers ?? upgrade?.offer.workers ?? defaultWorkers(state);
     const requests = new RequestSocket();
     this.#onStop("netlink", () => requests.close());
-    upgrade?.checkPair(requests, workerCount);
-    const pair = ensurePair(requests, workerCount);
+    if (upgrade !== null) {
+      upgrade.checkPair(requests, workerCount);
+      const { ku, workers } = upgrade.offer;
+      this.#log.info(`upgrade : from ku ${ku}, ${workers} workers`);
+      if (options.config !== undefined) this.#log.info(notRead(options.config));
+    }
+    const pair = ensurePair(requests, workerCount, undefined, pairRoom(workerCount));
     this.#onStop("ku0 and ku1", () => deletePair(requests), KEEP);
     const hostRoutes = new HostRoutes(requests, pair.ku0.index, this.#log);
     this.#onStop("host routes", () => hostRoutes.clear(), KEEP);
@@ -161,8 +161,9 @@ class Daemon {
     this.#onStop("steering programs", () => steering.detachAll(), KEEP);
     steering.namePair(pair.ku0, pair.ku1);
 
-    const sessions = new SessionMemory(workerCount, state.conf, steering.filter);
-    const offload = new Offload(steering, workerCount, state.conf);
+    const { conf } = state;
+    const sessions = new SessionMemory(workerCount, conf, steering.filter);
+    const offload = new Offload(steering, workerCount, conf);
     if (upgrade === null) offload.ready();
     const workers = await this.#startWorkers(workerCount, sessions, offload);
     const openHostPorts = () => openPortsOfPair(workers, steering);
@@ -185,6 +186,7 @@ class Daemon {
       // All that takes time, while the old daemon still works: nothing is attached yet.
       await publisher.publish();
       this.#lock = await upgrade.take(state);
+      this.#addInterfaces(state);
       offload.ready();
       const { sessions, lost } = await upgrade.restore({ state, services, offload, workers });
       this.#log.info(`upgrade : took over ${sessions} sessions`);
@@ -198,7 +200,7 @@ class Daemon {
         this.#log.info(`offload : took over ${sessions} sessions that the kernel repeats`);
       }
     };
-    attachments.reserveFormerSlots();
+    attachments.reserveFormerSlots(upgrade?.slots);
     await attachments.sync(state.interfaces);
     if (upgrade === null) this.#removeLeftovers(steering);
     await publisher.publish();
@@ -225,6 +227,7 @@ class Daemon {
       onChanged,
     };
     const engine = new Engine(parts);
+    await engine.followConf(conf); // which may have changed while an old daemon was still working
     await engine.makeOffloadRoom(); // an earlier ku may have left less
     onChanged();
 
@@ -303,11 +306,16 @@ class Daemon {
       interfaceExists: (name: string) => mirror.linkByName(name) !== undefined,
     };
     const state = upgrade?.state(checks) ?? await initialState(this.#options, checks, this.#log);
+    this.#addInterfaces(state);
+    ServiceTables.checkRoom(state.vips.values());
+    return state;
+  }
+
+  /** Those of the command line. */
+  #addInterfaces(state: ConfigState): void {
     for (const name of new Set(this.#options.interfaces)) {
       if (!state.interfaces.has(name)) state.apply({ method: "interface", params: { name } });
     }
-    ServiceTables.checkRoom(state.vips.values());
-    return state;
   }
 
   #openStateFile(state: ConfigState): StateFile | null {
@@ -345,42 +353,8 @@ class Daemon {
       await Promise.all(workers.map((worker) => worker.stop()));
       wakeFds.forEach(closeFd);
     });
-    for (let index = 0; index < count; index++) {
-      const plan = {
-        memory: MEMORY,
-        sessions: sessions.buffers,
-        overflow: sessions.overflowBuffers,
-        mailboxes: sessions.mailboxes,
-        wakeFds,
-        affinity: sessions.affinity,
-        filter: sessions.filter,
-        offload: offload.plan(index),
-        counters: Counters.create(MAX_SERVICE_IDS, MAX_POD_IDS, LINE_MEMORY).buffer as SharedArrayBuffer,
-      };
-      workers.push(await WorkerHandle.start(index, plan, (reason) => this.#fail(reason)));
-    }
+    const onFatal = (reason: string) => this.#fail(reason);
+    await startWorkers(workers, wakeFds, { sessions, offload, onFatal });
     return workers;
   }
-}
-
-/** Slot 0: worker i receives on queue i of ku1. */
-async function openPortsOfPair(workers: readonly WorkerHandle[], steering: Steering): Promise<void> {
-  for (const worker of workers) {
-    const { fd } = await worker.request<PortOpened>({
-      kind: "openPort",
-      slot: 0,
-      interfaceName: KU1,
-      queue: worker.index,
-      receive: true,
-      bind: "copy",
-    });
-    steering.setSocket(0, worker.index, fd);
-  }
-}
-
-/** As many as the interfaces have RX queues, at most the cores. */
-function defaultWorkers(state: ConfigState): number {
-  let queues = 1;
-  for (const name of state.interfaces.keys()) queues = Math.max(queues, queuesOf(name).rx);
-  return Math.min(queues, navigator.hardwareConcurrency);
 }

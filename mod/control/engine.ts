@@ -206,6 +206,12 @@ export class Engine {
     }
   }
 
+  /** Goes by the state's configuration, where the parts were made by `before`. */
+  async followConf(before: Conf): Promise<void> {
+    const after = this.#parts.state.conf;
+    if (JSON.stringify(before) !== JSON.stringify(after)) await this.#setConf(before, after);
+  }
+
   /** Gives the kernel the memory that the configuration asks for, if it has less. */
   async makeOffloadRoom(): Promise<void> {
     const { state, publisher } = this.#parts;

@@ -17,6 +17,7 @@ import { documentOf } from "../config/document.ts";
 import { VERSION } from "../config/version.ts";
 import { AffinityTable } from "../table/affinity.ts";
 import { nowSeconds } from "../worker/clock.ts";
+import type { OffloadCounts, Suspended } from "../worker/messages.ts";
 import type { Steering } from "../xdp/steering.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Engine } from "./engine.ts";
@@ -24,6 +25,7 @@ import {
   HANDOVER_FORMAT,
   type HandoverOffer,
   handoverPath,
+  packInterfaces,
   packNodeCounts,
   packServices,
   packWorker,
@@ -106,19 +108,28 @@ export class Handing {
   }
 
   async #suspend(): Promise<void> {
-    const { workers, sessions, services, offload, state, steering, socketPath, letGo } = this.#parts;
+    const { workers, sessions, services, offload, attachments, state, steering, socketPath, letGo } =
+      this.#parts;
     steering.park();
-    const told = await Promise.all(
-      workers.map((worker) => worker.request<Float64Array>({ kind: "suspend" })),
+    const suspended = await Promise.all(
+      workers.map((worker) => worker.request<Suspended>({ kind: "suspend" })),
     );
+    const count = (name: keyof OffloadCounts) => suspended.reduce((sum, one) => sum + one.offload[name], 0);
     const now = nowSeconds();
     await writeHandover(handoverPath(socketPath), {
       document: documentOf(state),
       services: packServices(services, workers),
+      interfaces: packInterfaces(attachments, workers),
       nodeCounts: packNodeCounts(workers),
+      offload: {
+        begun: count("begun"),
+        refused: count("refused"),
+        packets: count("packets"),
+        bytes: count("bytes"),
+      },
       workers: workers.map((_, index) => {
         const affinity = new AffinityTable(sessions.affinity[index]);
-        return packWorker(sessions, affinity, index, offload.firstFlowOf(index), told[index], now);
+        return packWorker(sessions, affinity, index, offload.firstFlowOf(index), suspended[index].told, now);
       }),
     });
     await letGo();
@@ -126,9 +137,11 @@ export class Handing {
 
   /** As it was before `suspend`, whatever the successor has done meanwhile. */
   async #resume(why: string): Promise<void> {
-    const { workers, offload, attachments, publisher, steering, openHostPorts, takeBack, log } = this.#parts;
+    const { workers, offload, attachments, publisher, steering, openHostPorts, takeBack, socketPath, log } =
+      this.#parts;
     log.warn(`upgrade : ${why}, going on`);
     try {
+      await Deno.remove(handoverPath(socketPath)).catch(() => {}); // if the other one did not come to read it
       await takeBack();
       await offload.restart(workers);
       await openHostPorts();

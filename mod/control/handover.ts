@@ -10,16 +10,23 @@
 
 import type { ConfigDocument } from "../config/document.ts";
 import { ConfigError, vipKeyText } from "../config/model.ts";
-import { POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
+import {
+  INTERFACE_COUNTERS,
+  NODE_COUNTERS,
+  type NodeCounter,
+  POD_COUNTERS,
+  SERVICE_COUNTERS,
+} from "../metrics/counters.ts";
 import { packAffinity, packNotes, packSessions } from "../table/session_records.ts";
 import type { AffinityTable } from "../table/affinity.ts";
-import type { HandedRecords } from "../worker/messages.ts";
+import type { HandedRecords, OffloadCounts } from "../worker/messages.ts";
+import type { Attachments } from "./attachments.ts";
 import type { ServiceTables } from "./service_tables.ts";
 import type { SessionMemory } from "./session_memory.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 
 /** Raised when anything in the file, or its records, comes to mean something else. */
-export const HANDOVER_FORMAT = 1;
+export const HANDOVER_FORMAT = 2;
 
 /** What the daemon that leaves says of itself before anything is done. */
 export interface HandoverOffer {
@@ -44,11 +51,25 @@ export interface HandedService {
   pods: HandedPod[];
 }
 
+export interface HandedInterface {
+  name: string;
+  /** What the kernel repeats leaves by it, and is counted under it. */
+  slot: number;
+  counts: number[];
+}
+
+/** By name: another version may have more, or in another order. */
+export interface HandedNodeCount extends Pick<NodeCounter, "node" | "reason"> {
+  count: number;
+}
+
 /** Everything. */
 export interface Handover {
   document: ConfigDocument;
   services: HandedService[];
-  nodeCounts: number[];
+  interfaces: HandedInterface[];
+  nodeCounts: HandedNodeCount[];
+  offload: OffloadCounts;
   workers: HandedRecords[];
 }
 
@@ -79,29 +100,50 @@ export function packWorker(
 
 /** Services and pods with what all workers have counted. */
 export function packServices(services: ServiceTables, workers: readonly WorkerHandle[]): HandedService[] {
-  const sum = (of: "service" | "pod", id: number, columns: number) =>
-    Array.from(
-      { length: columns },
-      (_, column) => workers.reduce((total, { counters }) => total + counters[of][id * columns + column], 0),
-    );
   return [...services.records.values()].map(({ id, vip, pods }) => ({
     key: vipKeyText(vip),
     id,
-    counts: sum("service", id, SERVICE_COUNTERS),
+    counts: sums(workers, "service", id, SERVICE_COUNTERS),
     pods: [...pods.values()].map(({ id, address, removed }) => ({
       address,
       id,
       removed,
-      counts: sum("pod", id, POD_COUNTERS),
+      counts: sums(workers, "pod", id, POD_COUNTERS),
     })),
   }));
 }
 
+/** Interfaces, those that are not there at the moment too, likewise. */
+export function packInterfaces(
+  attachments: Attachments,
+  workers: readonly WorkerHandle[],
+): HandedInterface[] {
+  return attachments.list().map(({ name, slot }) => ({
+    name,
+    slot,
+    counts: sums(workers, "interface", slot, INTERFACE_COUNTERS),
+  }));
+}
+
 /** Node counters, all workers. */
-export function packNodeCounts(workers: readonly WorkerHandle[]): number[] {
+export function packNodeCounts(workers: readonly WorkerHandle[]): HandedNodeCount[] {
+  return NODE_COUNTERS.map(({ node, reason }, index) => ({
+    node,
+    reason,
+    count: workers.reduce((total, { counters }) => total + counters.node[index], 0),
+  }));
+}
+
+/** Row `row` of one kind of counters, all workers. */
+function sums(
+  workers: readonly WorkerHandle[],
+  of: "service" | "pod" | "interface",
+  row: number,
+  columns: number,
+): number[] {
   return Array.from(
-    workers[0].counters.node,
-    (_, index) => workers.reduce((total, { counters }) => total + counters.node[index], 0),
+    { length: columns },
+    (_, column) => workers.reduce((total, { counters }) => total + counters[of][row * columns + column], 0),
   );
 }
 
@@ -128,20 +170,36 @@ export async function writeHandover(path: string, handover: Handover): Promise<v
   }
 }
 
-/** Reads the file and removes it. Throws a ConfigError for one that it does not know. */
+/** Reads the file and removes it. Throws a ConfigError for one that it does not know, or that is not whole. */
 export async function readHandover(path: string): Promise<Handover> {
   const bytes = await Deno.readFile(path);
   await Deno.remove(path);
   const end = bytes.indexOf(10);
-  const { format, lengths, ...rest } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+  const { format, lengths, ...rest } = parseLine(path, bytes.subarray(0, end));
   if (format !== HANDOVER_FORMAT) throw unknownFormat(format);
+  const wordCount = lengths.flat().reduce((sum, length) => sum + length, 0);
+  if (bytes.length !== end + 1 + 4 * wordCount) throw notWhole(path);
   const words = new Int32Array(bytes.slice(end + 1).buffer);
   let at = 0;
   const take = (length: number) => words.subarray(at, at += length);
-  const workers = (lengths as number[][]).map((of) =>
+  const workers = lengths.map((of) =>
     Object.fromEntries(SECTIONS.map((name, section) => [name, take(of[section])])) as unknown as HandedRecords
   );
   return { ...rest, workers };
+}
+
+type HandoverLine = Omit<Handover, "workers"> & { format: number; lengths: number[][] };
+
+function parseLine(path: string, line: Uint8Array): HandoverLine {
+  try {
+    return JSON.parse(new TextDecoder().decode(line));
+  } catch {
+    throw notWhole(path);
+  }
+}
+
+function notWhole(path: string): ConfigError {
+  return new ConfigError("handover", path, "is not whole: see whether the disk is full, and try again");
 }
 
 /** For the daemon that is asked as well as for the one that asks. */

@@ -24,15 +24,18 @@ function restored({ stateDir, config }: RunOptions, checks: Checks, log: Log): C
   const state = new ConfigState(checks);
   state.replaceWith(loadConfig(text, path));
   log.info(`restored : ${state.vips.size} VIPs, ${state.interfaces.size} interfaces from ${path}`);
-  if (config !== undefined) {
-    log.info(`config ${config} : not read, "ku apply -f ${config}" brings the node to it`);
-  }
+  if (config !== undefined) log.info(notRead(config));
   for (const name of state.interfaces.keys()) {
     if (!checks.interfaceExists?.(name)) {
       log.warn(`interface ${name} : is not there, waiting for it to come`);
     }
   }
   return state;
+}
+
+/** Said of a file that is given beside a configuration that is there already. */
+export function notRead(config: string): string {
+  return `config ${config} : not read, "ku apply -f ${config}" brings the node to it`;
 }
 
 async function configured({ config }: RunOptions, checks: Checks): Promise<ConfigState> {

@@ -11,12 +11,12 @@ import { reconcile } from "../config/reconcile.ts";
 import { loadConfig } from "../config/file.ts";
 import { ConfigError } from "../config/model.ts";
 import { type Checks, ConfigState } from "../config/state.ts";
-import { POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
+import { INTERFACE_COUNTERS, NODE_COUNTERS, POD_COUNTERS, SERVICE_COUNTERS } from "../metrics/counters.ts";
 import { findPair } from "../netlink/pair.ts";
 import type { RequestSocket } from "../netlink/request.ts";
 import { SESSION_OFFLOAD, SESSION_POD, SESSION_SERVICE } from "../table/session.ts";
 import { AFFINITY_POD, AFFINITY_SERVICE, AFFINITY_WORDS, recordWords } from "../table/session_records.ts";
-import type { HandedRecords } from "../worker/messages.ts";
+import type { HandedRecords, OffloadCounts } from "../worker/messages.ts";
 import {
   type Handover,
   HANDOVER_FORMAT,
@@ -149,9 +149,20 @@ export class Upgrade {
       }
     });
     const lost = await Promise.all(
-      workers.map((worker, index) => worker.request<number>({ kind: "restore", ...joined(shares[index]) })),
+      workers.map((worker, index) =>
+        worker.request<number>({
+          kind: "restore",
+          ...joined(shares[index]),
+          offload: index === 0 ? handover.offload : NOTHING_COUNTED,
+        })
+      ),
     );
     return { sessions, lost: lost.reduce((sum, count) => sum + count, 0) };
+  }
+
+  /** The slots that interfaces had, by name. */
+  get slots(): Map<string, number> {
+    return new Map(this.#handover!.interfaces.map(({ name, slot }) => [name, slot]));
   }
 
   /** Milliseconds since the old daemon took its last packet, at most. */
@@ -212,7 +223,13 @@ export class Upgrade {
         counters.pod.set(pod.counts, own.id * POD_COUNTERS);
       }
     }
-    counters.node.set(handover.nodeCounts.slice(0, counters.node.length));
+    for (const { slot, counts } of handover.interfaces) {
+      counters.interface.set(counts, slot * INTERFACE_COUNTERS);
+    }
+    for (const { node, reason, count } of handover.nodeCounts) {
+      const index = NODE_COUNTERS.findIndex((one) => one.node === node && one.reason === reason);
+      if (index >= 0) counters.node[index] = count;
+    }
     return ids;
   }
 }
@@ -221,6 +238,8 @@ interface Ids {
   services: Map<number, number>;
   pods: Map<number, number>;
 }
+
+const NOTHING_COUNTED: OffloadCounts = { begun: 0, refused: 0, packets: 0, bytes: 0 };
 
 type Share = Record<keyof HandedRecords, Int32Array[]>;
 

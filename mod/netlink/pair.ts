@@ -9,6 +9,7 @@
  * References: Documentation/networking/ip-sysctl.rst (rp_filter, accept_local, forwarding).
  */
 
+import { queuesOf, setQueues } from "../../ffi/ethtool.ts";
 import { parseMac, sameBytes } from "./address.ts";
 import { dumpLinks } from "./dumps.ts";
 import { createVethPair, deleteLink, disableLinkLocal, setLink } from "./links.ts";
@@ -37,17 +38,22 @@ export class ForeignPairError extends Error {
 }
 
 /**
- * Makes the pair with `queueCount` queues at each end, or adopts the one that is there; one with fewer queues is made
+ * Makes the pair with `room` queues at each end, or adopts the one that is there; one with fewer than `queueCount` is made
  * anew. Configures it and brings it up. Throws ForeignPairError, SystemError, or Error naming a setting.
  */
-export function ensurePair(socket: RequestSocket, queueCount: number, mtuBytes?: number): Pair {
+export function ensurePair(
+  socket: RequestSocket,
+  queueCount: number,
+  mtuBytes?: number,
+  room = queueCount,
+): Pair {
   let found = findPair(socket);
   if (found !== null && [found.ku0, found.ku1].some((end) => queues(end) < queueCount)) {
     deleteLink(socket, found.ku0.index);
     found = null;
   }
   if (found === null) {
-    createVethPair(socket, { name: KU0, mac: KU0_MAC }, { name: KU1, mac: KU1_MAC }, queueCount);
+    createVethPair(socket, { name: KU0, mac: KU0_MAC }, { name: KU1, mac: KU1_MAC }, room);
   }
   const { ku0, ku1 } = findPair(socket)!;
   for (const end of [ku0, ku1]) {
@@ -57,6 +63,13 @@ export function ensurePair(socket: RequestSocket, queueCount: number, mtuBytes?:
   setSysctls();
   for (const end of [ku0, ku1]) setLink(socket, end.index, { up: true });
   return { ...findPair(socket)!, adopted: found !== null };
+}
+
+/** Has the pair use `count` of its queues, if the kernel can. */
+export function setPairQueues(count: number): void {
+  const grows = queuesOf(KU0).tx < count;
+  // drivers/net/veth.c veth_set_channels: ku1, which has an XDP program, receives by as many as ku0 sends by, at any moment.
+  for (const name of grows ? [KU1, KU0] : [KU0, KU1]) setQueues(name, count);
 }
 
 /** Deletes the pair. Nothing to delete is no error; somebody else's ku0 stays and throws ForeignPairError. */

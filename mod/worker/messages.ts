@@ -141,15 +141,20 @@ export interface FlushRequest {
   retired?: boolean;
 }
 
-/** What the kernel does for a worker. */
-export interface Offloaded {
-  /** Sessions that it repeats now, that it was given since the start, and that there was no room for. */
-  used: number;
+/** What the kernel did for a worker, or its predecessors. */
+export interface OffloadCounts {
+  /** Sessions that it was given since the start, and that there was no room for. */
   begun: number;
   refused: number;
   /** What it has repeated since the start. */
   packets: number;
   bytes: number;
+}
+
+/** What it does. */
+export interface Offloaded extends OffloadCounts {
+  /** Sessions that it repeats now. */
+  used: number;
 }
 
 /** Makes sessions of the flows that an earlier ku left, by the generation that runs. Answered with their number. */
@@ -203,11 +208,16 @@ export interface TapRequest {
 }
 
 /**
- * Closes every socket and leaves the kernel's flows alone from now on, for another process takes them. Answered with what the worker's
- * counters have been told of them (OffloadTable.toldOfAll).
+ * Closes every socket and leaves the kernel's flows alone from now on, for another process takes them. Answered with {@link Suspended}.
  */
 export interface SuspendRequest {
   kind: "suspend";
+}
+
+export interface Suspended {
+  /** What the worker's counters have been told of its flows (OffloadTable.toldOfAll). */
+  told: Float64Array;
+  offload: OffloadCounts;
 }
 
 /** The other one did not: all sessions are the worker's again, and flows may be begun. */
@@ -218,6 +228,8 @@ export interface ResumeRequest {
 /** Sessions, notes of untracked flows and affinity of an earlier process, before the first packet. Answered with how many sessions found no room. */
 export interface RestoreRequest extends HandedRecords {
   kind: "restore";
+  /** What was counted goes on. */
+  offload: OffloadCounts;
 }
 
 /** As mod/table/session_records.ts packs them. */

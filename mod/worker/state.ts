@@ -37,10 +37,12 @@ import type {
   SessionBuffers,
   StageRequest,
   StartRequest,
+  Suspended,
   TapRequest,
   WorkerReport,
   WorkerRequest,
 } from "./messages.ts";
+import { OffloadTotals } from "./offload_totals.ts";
 import { Port } from "./port.ts";
 import { viewTables } from "./tables.ts";
 import { Tap } from "./tap.ts";
@@ -62,6 +64,7 @@ export class WorkerState {
   readonly #counters: Counters;
   readonly #filter: SessionFilter;
   readonly #offload: OffloadTable;
+  readonly #totals: OffloadTotals;
   readonly #overflow4: OverflowTable;
   readonly #overflow6: OverflowTable;
   readonly #affinity: AffinityTable;
@@ -100,6 +103,7 @@ export class WorkerState {
     this.#affinity = new AffinityTable(start.affinity[this.#index]);
     this.#buffers = start.sessions;
     this.#offload = viewOffload(start, this.#counters);
+    this.#totals = new OffloadTotals(this.#offload);
     this.#offloadLimit = this.#offload.limit;
     this.#sessions4 = new SessionTable(start.sessions.four[this.#index], this.#filter, this.#offload);
     this.#sessions6 = new SessionTable(start.sessions.six[this.#index], this.#filter, this.#offload);
@@ -146,8 +150,7 @@ export class WorkerState {
       case "flush":
         return this.#flush(request);
       case "adoptOffload":
-        this.context.processor.now = nowSeconds();
-        return this.context.processor.adoptOffload(this.#handed);
+        return this.#adoptOffload();
       case "limitOffload":
         return this.#limitOffload(request.limit);
       case "moveOffload":
@@ -310,12 +313,19 @@ export class WorkerState {
     return this.#limitOffload(plan.limit);
   }
 
-  #suspend(): Float64Array {
+  #adoptOffload(): number {
+    this.context.processor.now = nowSeconds();
+    const used = this.context.processor.adoptOffload(this.#handed);
+    this.#totals.adopted();
+    return used;
+  }
+
+  #suspend(): Suspended {
     for (const port of [...this.context.ports]) this.#closePort(port.slot);
     this.context.processor.now = nowSeconds();
     this.context.processor.followOffload(0, this.#offload.capacity);
     this.suspended = true;
-    return this.#offload.toldOfAll();
+    return { told: this.#offload.toldOfAll(), offload: this.#totals.counts };
   }
 
   #resume(): null {
@@ -351,6 +361,7 @@ export class WorkerState {
       }
     }
     unpackAffinity(request.affinity, this.#affinity);
+    this.#totals.continueFrom(request.offload);
     return lost;
   }
 
@@ -358,9 +369,8 @@ export class WorkerState {
     const { pool, ports, processor } = this.context;
     processor.now = nowSeconds();
     if (!this.suspended) processor.followOffload(0, this.#offload.capacity);
-    const { used, begun, refused, packets, bytes } = this.#offload;
     return {
-      offload: { used, begun, refused, packets, bytes },
+      offload: { used: this.#offload.used, ...this.#totals.counts },
       frames: pool.capacity,
       freeFrames: pool.count,
       ports: ports.map(({ slot, socket, receives, outstanding }) => ({

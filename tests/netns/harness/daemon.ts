@@ -6,6 +6,7 @@ import type { Ground } from "./ground.ts";
 import { startKu } from "../../../mod/control/ground/daemon.ts";
 import { type Process, run, type RunOptions, type RunResult } from "./process.ts";
 import type { Namespace } from "./namespace.ts";
+import { until } from "./wait.ts";
 
 /** The executable: dist/ku of this repository, or what KU_BINARY names. */
 export const KU = Deno.env.get("KU_BINARY") ?? new URL("../../../dist/ku", import.meta.url).pathname;
@@ -138,6 +139,17 @@ export class Daemon implements AsyncDisposable {
       await daemon[Symbol.asyncDispose]();
       throw error;
     }
+    return daemon;
+  }
+
+  /** The one that `process` (`ku run --upgrade`), which stands still, makes of itself when it goes on. */
+  static async succeed(predecessor: Daemon, process: Process): Promise<Daemon> {
+    const { node, socket, before } = predecessor;
+    process.signal("SIGCONT");
+    await predecessor.process.ended(20_000);
+    predecessor.#stopped = true;
+    const daemon = new Daemon(node, process, socket, before, true);
+    await until("an answer", async () => (await daemon.run("show")).code === 0);
     return daemon;
   }
 
