@@ -36,8 +36,8 @@ const PREFIX_LENGTH = /^(?:0|[1-9]\d{0,2})$/;
 /** The address that `text` says, or null. An IPv4-mapped IPv6 address is refused: it would be two things. */
 export function parseAddress(text: string): Address | null {
   if (!text.includes(":")) {
-    const octets = parseOctets(text);
-    return octets && { family: 4, bytes: mapped(octets) };
+    const bytes = mappedFrom(text);
+    return bytes && { family: 4, bytes };
   }
   const bytes = parseGroups(text);
   return bytes && !isMapped(bytes) ? { family: 6, bytes } : null;
@@ -51,16 +51,18 @@ export function parsePrefix(text: string): Prefix | null {
   const slash = text.indexOf("/");
   const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
   if (!address) return null;
-  const longest = address.family === 4 ? 32 : 128;
-  if (slash < 0) return { ...address, length: longest };
+  const { family, bytes } = address;
+  const longest = family === 4 ? 32 : 128;
+  if (slash < 0) return { family, bytes, length: longest };
   const digits = text.slice(slash + 1);
   if (!PREFIX_LENGTH.test(digits) || Number(digits) > longest) return null;
-  return { ...address, length: Number(digits) };
+  return { family, bytes, length: Number(digits) };
 }
 
 /** Canonical text of 16 bytes: dotted decimal for the mapped form, else RFC 5952. */
 export function formatAddress(bytes: Uint8Array): string {
-  return isMapped(bytes) ? bytes.subarray(MAPPED_BYTES, 16).join(".") : formatGroups(bytes);
+  if (!isMapped(bytes)) return formatGroups(bytes);
+  return `${bytes[MAPPED_BYTES]}.${bytes[13]}.${bytes[14]}.${bytes[15]}`;
 }
 
 /** Canonical text with the length always shown, as VPP does: "10.0.0.1/32", "2001:db8::/64". */
@@ -75,7 +77,8 @@ export function mappedLength(prefix: Prefix): number {
 
 /** Whether bits beyond the prefix length are set. */
 export function hasHostBits(prefix: Prefix): boolean {
-  return !agree(prefix.bytes, ZEROS, mappedLength(prefix), 128);
+  const length = mappedLength(prefix);
+  return length < 128 && !agree(prefix.bytes, ZEROS, length, 128);
 }
 
 /** Whether bits `from` (included) to `to` (excluded) of two addresses in 16 bytes are the same. */
@@ -126,15 +129,17 @@ function mapped(octets: ArrayLike<number>): Uint8Array {
   return bytes;
 }
 
-/** The four octets of dotted decimal text, or null. Sign by sign: a configuration has a hundred thousand of them. */
-function parseOctets(text: string): number[] | null {
-  const octets: number[] = [];
+/** The 16 bytes of the mapped form from dotted decimal text, or null. Sign by sign: a configuration has a hundred thousand of them. */
+function mappedFrom(text: string): Uint8Array | null {
+  const bytes = new Uint8Array(16);
+  bytes[10] = bytes[11] = 0xff;
+  let at = MAPPED_BYTES;
   let octet = -1; // no digit yet
   for (let i = 0; i <= text.length; i++) {
     const sign = i < text.length ? text.charCodeAt(i) : DOT;
     if (sign === DOT) {
-      if (octet < 0) return null;
-      octets.push(octet);
+      if (octet < 0 || at === 16) return null;
+      bytes[at++] = octet;
       octet = -1;
     } else {
       if (sign < DIGIT_0 || sign > DIGIT_9 || octet === 0) return null; // 0 has no digit after it
@@ -142,7 +147,7 @@ function parseOctets(text: string): number[] | null {
       if (octet > 255) return null;
     }
   }
-  return octets.length === 4 ? octets : null;
+  return at === 16 ? bytes : null;
 }
 
 /** The 16 bytes of IPv6 text, or null. `::` stands for one group or more (RFC 4291 §2.2). */
@@ -173,9 +178,9 @@ function groupsOf(text: string, atEnd: boolean): number[] | null {
       groups.push(parseInt(part, 16));
       continue;
     }
-    const octets = atEnd && index === parts.length - 1 ? parseOctets(part) : null;
-    if (!octets) return null;
-    groups.push(octets[0] << 8 | octets[1], octets[2] << 8 | octets[3]);
+    const bytes = atEnd && index === parts.length - 1 ? mappedFrom(part) : null;
+    if (!bytes) return null;
+    groups.push(bytes[12] << 8 | bytes[13], bytes[14] << 8 | bytes[15]);
   }
   return groups;
 }

@@ -44,6 +44,11 @@ const UNUSABLE: readonly [Prefix, string][] = ([
   ["ff00::/8", "multicast"],
 ] as const).map(([text, name]) => [parsePrefix(text)!, name]);
 
+function unusableName(prefix: Prefix): string | null {
+  for (let i = 0; i < UNUSABLE.length; i++) if (contains(UNUSABLE[i][0], prefix)) return UNUSABLE[i][1];
+  return null;
+}
+
 /** fe80::/10 means nothing without an interface. */
 const LINK_LOCAL = parsePrefix("fe80::/10")!;
 
@@ -66,8 +71,8 @@ export function checkPrefix(what: string, text: string): { text: string; family:
       `has host bits set: write ${network} for the network or ${host} for the host`,
     );
   }
-  const unusable = UNUSABLE.find(([range]) => contains(range, prefix));
-  if (unusable) throw new ConfigError(what, text, `is ${unusable[1]}: give a unicast address or prefix`);
+  const unusable = unusableName(prefix);
+  if (unusable) throw new ConfigError(what, text, `is ${unusable}: give a unicast address or prefix`);
   return { text: formatPrefix(prefix), family: prefix.family, length: prefix.length };
 }
 
@@ -91,11 +96,12 @@ export function checkSourcePrefix(what: string, text: string, family: Family): s
 export function checkAddress(what: string, text: string): { text: string; family: Family } {
   const address = parseAddress(text);
   if (!address) throw new ConfigError(what, text, "give an address such as 10.0.1.2 or 2001:db8::2");
-  const host: Prefix = { ...address, length: address.family === 4 ? 32 : 128 };
-  const unusable = UNUSABLE.find(([range]) => contains(range, host));
-  if (unusable) throw new ConfigError(what, text, `is ${unusable[1]}: give a unicast address`);
+  const { family, bytes } = address;
+  const host: Prefix = { family, bytes, length: family === 4 ? 32 : 128 };
+  const unusable = unusableName(host);
+  if (unusable) throw new ConfigError(what, text, `is ${unusable}: give a unicast address`);
   if (contains(LINK_LOCAL, host)) throw new ConfigError(what, text, "is link-local: give a routable address");
-  return { text: formatAddress(address.bytes), family: address.family };
+  return { text: formatAddress(bytes), family };
 }
 
 /** A unicast address of one family, in canonical text. */

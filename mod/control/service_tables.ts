@@ -11,7 +11,7 @@
  * @module
  */
 
-import { mappedLength, parseAddress, parsePrefix } from "../config/address.ts";
+import { mappedLength, parseAddress, parsePrefix, type Prefix } from "../config/address.ts";
 import { ConfigError, vipKeyText, type VipState, type VipType } from "../config/model.ts";
 import { fillMaglev } from "../table/maglev.ts";
 import { MATCH_NODE_PORT, type MatchEntry, MatchTable } from "../table/match.ts";
@@ -49,6 +49,8 @@ export interface PodRecord {
 export interface ServiceRecord {
   id: number;
   vip: VipState;
+  /** The VIP's, read once. */
+  prefix: Prefix;
   revision: number;
   slotsAt: number;
   slotsLength: number;
@@ -195,7 +197,8 @@ export class ServiceTables {
   #create(vip: VipState): ServiceRecord {
     const id = this.#serviceIds.take();
     if (id < 0) throw new ConfigError("vip", vipKeyText(vip), `is one too many: at most ${MAX_SERVICE_IDS}`);
-    const keys = vipKeys(vip);
+    const prefix = parsePrefix(vip.prefix)!;
+    const keys = vipKeys(vip, prefix);
     this.matchKeys.add(keys);
     if (id >= this.#services.capacity) {
       this.#services = new service.ServiceTable(grown(this.#services.buffer));
@@ -203,6 +206,7 @@ export class ServiceTables {
     return {
       id,
       vip,
+      prefix,
       revision: -1,
       slotsAt: -1,
       slotsLength: vip.newLen,
@@ -210,7 +214,7 @@ export class ServiceTables {
       sourcesLength: 0,
       pods: new Map(),
       keys,
-      matches: matchEntries(vip, id),
+      matches: matchEntries(vip, prefix, id),
     };
   }
 
@@ -233,15 +237,15 @@ export class ServiceTables {
     if (targetPort !== vip.targetPort) {
       for (const pod of record.pods.values()) {
         this.podKeys.remove(pod.keys);
-        pod.keys = podKeys(vip, pod.address);
+        pod.keys = podKeys(vip, pod.bytes);
         this.podKeys.add(pod.keys);
       }
     }
     if (nodePort === vip.nodePort) return false;
     this.matchKeys.remove(record.keys);
-    record.keys = vipKeys(vip);
+    record.keys = vipKeys(vip, record.prefix);
     this.matchKeys.add(record.keys);
-    record.matches = matchEntries(vip, record.id);
+    record.matches = matchEntries(vip, record.prefix, record.id);
     return true;
   }
 
@@ -262,7 +266,8 @@ export class ServiceTables {
     this.#services.set(record.id, {
       flags: service.SERVICE_IN_USE | (vip.srcIpSticky ? service.SERVICE_STICKY : 0) |
         (vip.masquerade ? service.SERVICE_MASQUERADE : 0) |
-        (vip.sources.length > 0 ? service.SERVICE_SOURCES : 0) | (isHost(vip) ? service.SERVICE_HOST_VIP : 0),
+        (vip.sources.length > 0 ? service.SERVICE_SOURCES : 0) |
+        (mappedLength(record.prefix) === 128 ? service.SERVICE_HOST_VIP : 0),
       type: TYPES[vip.type],
       targetPort: vip.targetPort ?? 0,
       slotsAt: record.slotsAt,
@@ -277,9 +282,9 @@ export class ServiceTables {
     const id = this.#podIds.take();
     if (id < 0) throw new ConfigError("pod", address, `is one too many on this node: at most ${MAX_POD_IDS}`);
     if (id >= this.#pods.capacity) this.#pods = new PodTable(grown(this.#pods.buffer));
-    const keys = podKeys(vip, address);
+    const { bytes } = parseAddress(address)!;
+    const keys = podKeys(vip, bytes);
     this.podKeys.add(keys);
-    const bytes = parseAddress(address)!.bytes;
     const pod: PodRecord = { id, address, bytes, weight: 0, removed: false, slots: 0, keys };
     record.pods.set(address, pod);
     return pod;
@@ -314,13 +319,8 @@ export class ServiceTables {
   }
 }
 
-function isHost(vip: VipState): boolean {
-  return mappedLength(parsePrefix(vip.prefix)!) === 128;
-}
-
 /** What leads to a service: its protocols and ports, "any service here", and its node port. */
-function matchEntries(vip: VipState, serviceId: number): MatchEntry[] {
-  const prefix = parsePrefix(vip.prefix)!;
+function matchEntries(vip: VipState, prefix: Prefix, serviceId: number): MatchEntry[] {
   const at = { address: prefix.bytes, prefixLength: mappedLength(prefix), serviceId };
   const entries: MatchEntry[] = [{ ...at, protocol: MATCH_PROTOCOL_ANY, port: 0 }];
   for (const protocol of protocolsOf(vip)) {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { mappedLength, parseAddress, parsePrefix } from "../config/address.ts";
+import { mappedLength, type Prefix } from "../config/address.ts";
 import { PROTOCOL_NUMBERS, protocolNumbers, type VipSpec } from "../config/model.ts";
 import {
   keyText,
@@ -15,9 +15,8 @@ import {
   type SteeringKey,
 } from "../xdp/steering_keys.ts";
 
-/** The keys of ku_match that a VIP needs. */
-export function vipKeys(vip: VipSpec): SteeringKey[] {
-  const prefix = parsePrefix(vip.prefix)!;
+/** The keys of ku_match that a VIP needs; `prefix` is the VIP's. */
+export function vipKeys(vip: VipSpec, prefix: Prefix): SteeringKey[] {
   const prefixLength = mappedLength(prefix);
   const keys: SteeringKey[] = [];
   for (const protocol of protocolsOf(vip)) {
@@ -29,11 +28,10 @@ export function vipKeys(vip: VipSpec): SteeringKey[] {
   return keys;
 }
 
-/** The keys of ku_pods that a pod of a VIP needs: its answers are ku's. */
-export function podKeys(vip: VipSpec, address: string): SteeringKey[] {
-  const { bytes } = parseAddress(address)!;
+/** The keys of ku_pods that a pod of a VIP needs, by its 16 bytes of address: its answers are ku's. */
+export function podKeys(vip: VipSpec, address: Uint8Array): SteeringKey[] {
   const port = vip.targetPort ?? 0;
-  return protocolsOf(vip).map((protocol) => ({ address: bytes, prefixLength: PLEN_HOST, protocol, port }));
+  return protocolsOf(vip).map((protocol) => ({ address, prefixLength: PLEN_HOST, protocol, port }));
 }
 
 /** IP protocol numbers in keys and match entries: 0 stands for all. */
@@ -44,40 +42,49 @@ export function protocolsOf(vip: Pick<VipSpec, "prefix" | "protocol" | "port">):
 
 /** Additions and removals that have not been handed over; one of each for the same key cancel out. */
 export class PendingKeys {
-  readonly #net = new Map<string, { key: SteeringKey; count: number }>();
+  #added: SteeringKey[] = [];
+  #removed: SteeringKey[] = [];
 
   add(keys: readonly SteeringKey[]): void {
-    for (const key of keys) this.#count(key, 1);
+    for (const key of keys) this.#added.push(key);
   }
 
   remove(keys: readonly SteeringKey[]): void {
-    for (const key of keys) this.#count(key, -1);
+    for (const key of keys) this.#removed.push(key);
   }
 
   /** Keys to take out of the map, each as often as it occurs. */
   takeRemoved(): SteeringKey[] {
-    return this.#take((count) => -count);
+    this.#settle();
+    const keys = this.#removed;
+    this.#removed = [];
+    return keys;
   }
 
   /** Keys to put into the map, each as often as it occurs. */
   takeAdded(): SteeringKey[] {
-    return this.#take((count) => count);
-  }
-
-  #count(key: SteeringKey, by: number): void {
-    const text = keyText(key);
-    const entry = this.#net.get(text);
-    if (entry === undefined) this.#net.set(text, { key, count: by });
-    else entry.count += by;
-  }
-
-  #take(times: (count: number) => number): SteeringKey[] {
-    const keys: SteeringKey[] = [];
-    for (const [text, { key, count }] of this.#net) {
-      if (times(count) < 0) continue;
-      for (let i = times(count); i > 0; i--) keys.push(key);
-      this.#net.delete(text);
-    }
+    this.#settle();
+    const keys = this.#added;
+    this.#added = [];
     return keys;
+  }
+
+  /** Leaves what does not cancel out. Only now: mostly there are but the ones or the others, and nothing to compare. */
+  #settle(): void {
+    if (this.#added.length === 0 || this.#removed.length === 0) return;
+    const counts = new Map<string, number>();
+    for (const key of this.#removed) {
+      const text = keyText(key);
+      counts.set(text, (counts.get(text) ?? 0) + 1);
+    }
+    /** Whether one of the key's removals is left, which is then used up. */
+    const use = (key: SteeringKey): boolean => {
+      const text = keyText(key);
+      const count = counts.get(text) ?? 0;
+      if (count > 0) counts.set(text, count - 1);
+      return count > 0;
+    };
+    this.#added = this.#added.filter((key) => !use(key));
+    this.#removed = this.#removed.filter(use);
   }
 }
