@@ -28,6 +28,26 @@ export function hint(word: string, candidates: readonly string[]): string {
   return meant === undefined ? "" : `: did you mean "${meant}"?`;
 }
 
+/** The words of a command's grammar, and those of them that may come again. */
+interface Grammar {
+  known: readonly string[];
+  repeated: readonly string[];
+}
+
+/** By description, worked out once: a file for `ku exec` has ten thousands of lines of the same few commands. */
+const grammars = new WeakMap<Description, Grammar>();
+
+function grammarOf(description: Description): Grammar {
+  let grammar = grammars.get(description);
+  if (grammar === undefined) {
+    const all = description.forms.flatMap(({ args }) => args);
+    const repeated = all.filter((argument) => argument.repeated).flatMap(({ words = [] }) => words);
+    grammar = { known: wordsOf(description), repeated };
+    grammars.set(description, grammar);
+  }
+  return grammar;
+}
+
 /** Walks over the words of one command. */
 export class WordReader {
   #at = 0;
@@ -36,9 +56,9 @@ export class WordReader {
   readonly #repeated: readonly string[];
 
   constructor(private readonly description: Description, private readonly words: readonly string[]) {
-    this.#known = wordsOf(description);
-    const all = description.forms.flatMap(({ args }) => args);
-    this.#repeated = all.filter((argument) => argument.repeated).flatMap(({ words = [] }) => words);
+    const { known, repeated } = grammarOf(description);
+    this.#known = known;
+    this.#repeated = repeated;
   }
 
   /** The next word, undefined at the end. A word of the grammar may come once only, if it is not said to be repeated. */
