@@ -105,7 +105,8 @@ function quotas(pods: readonly MaglevPod[], length: number): Int32Array {
  * The rounds. They end: the quotas add up to the slots, and within `slots.length` rounds every pod has looked at every slot.
  *
  * Slots hold id + 1 meanwhile, and 0 for free. Whether a slot is free is a coin toss that no branch predictor guesses, so the
- * claim is written without a branch: `free` is -1 or 0, and masks what is stored and counted.
+ * claim is written without a branch: `free` is -1 or 0, and masks what is stored and counted. Nor is a quota looked at after each claim:
+ * a pod claims one slot a round at most, so for as many rounds as the smallest quota left, none can run out.
  */
 function claim(
   slots: Uint32Array,
@@ -116,24 +117,41 @@ function claim(
 ): void {
   const owners = new Int32Array(slots.buffer, slots.byteOffset, slots.length);
   const mask = owners.length - 1;
-  const active = new Int32Array(quota.length);
-  let count = 0;
-  for (let pod = 0; pod < quota.length; pod++) if (quota[pod] > 0) active[count++] = pod;
   owners.fill(0);
-  while (count > 0) {
-    let kept = 0;
-    for (let i = 0; i < count; i++) {
-      const pod = active[i];
-      const slot = next[pod];
-      const owner = owners[slot];
-      const free = (owner - 1) >> 31;
-      const left = quota[pod] + free;
-      next[pod] = (slot + skip[pod]) & mask;
-      owners[slot] = owner | ((ids[pod] + 1) & free);
-      quota[pod] = left;
-      if (left !== 0) active[kept++] = pod;
+  for (let count = keepHungry(quota, next, skip, ids, quota.length); count > 0;) {
+    let rounds = quota[0];
+    for (let i = 1; i < count; i++) if (quota[i] < rounds) rounds = quota[i];
+    for (; rounds > 0; rounds--) {
+      for (let i = 0; i < count; i++) {
+        const slot = next[i];
+        const owner = owners[slot];
+        const free = (owner - 1) >> 31;
+        next[i] = (slot + skip[i]) & mask;
+        owners[slot] = owner | ((ids[i] + 1) & free);
+        quota[i] += free;
+      }
     }
-    count = kept;
+    count = keepHungry(quota, next, skip, ids, count);
   }
   for (let slot = 0; slot <= mask; slot++) owners[slot]--;
+}
+
+/** Moves the pods whose quota is not used up to the front, in their order. Returns how many they are. */
+function keepHungry(
+  quota: Int32Array,
+  next: Int32Array,
+  skip: Int32Array,
+  ids: Int32Array,
+  count: number,
+): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    if (quota[i] === 0) continue;
+    quota[kept] = quota[i];
+    next[kept] = next[i];
+    skip[kept] = skip[i];
+    ids[kept] = ids[i];
+    kept++;
+  }
+  return kept;
 }
