@@ -1,5 +1,6 @@
 /** HTTP between clients and pods: nginx in every pod with a prefix of its own, curl in the clients. */
 
+import { TemporaryDirectory } from "./cleanup.ts";
 import type { Ground, Host } from "./ground.ts";
 import { Process, type RunResult, untilListening } from "./process.ts";
 import { seededBytes, sha256 } from "./random.ts";
@@ -127,25 +128,23 @@ const CURL = [
 /** One request on a connection of its own. Throws what curl says when it fails. */
 export async function fetchUrl(from: Namespace, url: string, ...options: string[]): Promise<Fetched> {
   // By way of a file: what a program prints is decoded as text, which takes longer for megabytes than all of the rest.
-  const file = await Deno.makeTempFile({ prefix: "ku-body-" });
-  try {
-    const own = options.includes("-o") ? [] : ["-o", file];
-    const result = await tryFetch(from, url, ...own, ...options);
-    if (result.code !== 0) throw new Error(`curl ${url}: exit ${result.code}: ${result.stderr.trim()}`);
-    const [status, localPort] = (result.stderr.trim().split("\n").at(-1) ?? "").split(" ").map(Number);
-    const body = await Deno.readFile(file);
-    return {
-      body,
-      get text() {
-        return new TextDecoder().decode(body);
-      },
-      status,
-      localPort,
-      elapsedMs: result.elapsedMs,
-    };
-  } finally {
-    await Deno.remove(file);
-  }
+  await using directory = await TemporaryDirectory.create();
+  const file = `${directory.path}/body`;
+  await Deno.writeFile(file, new Uint8Array(0));
+  const own = options.includes("-o") ? [] : ["-o", file];
+  const result = await tryFetch(from, url, ...own, ...options);
+  if (result.code !== 0) throw new Error(`curl ${url}: exit ${result.code}: ${result.stderr.trim()}`);
+  const [status, localPort] = (result.stderr.trim().split("\n").at(-1) ?? "").split(" ").map(Number);
+  const body = await Deno.readFile(file);
+  return {
+    body,
+    get text() {
+      return new TextDecoder().decode(body);
+    },
+    status,
+    localPort,
+    elapsedMs: result.elapsedMs,
+  };
 }
 
 /** As `fetchUrl`, leaving curl's exit code to the caller (7: refused or unreachable, 28: timed out, 56: reset). */
