@@ -16,35 +16,34 @@ import { readTotals, type Totals } from "./run/junit.ts";
 const REPORT_FOLDER = `${ROOT}/dist/report`;
 const OK_TESTS = ["tests/tidy_test.ts", "tests/unit/", "tests/fuzz/"];
 const NETNS_FOLDER = "tests/netns";
-/** They measure how long something takes, compare rates, or start what takes a whole machine: nothing else may run beside them. */
-const ALONE = [
-  "bench",
-  "bystander",
-  "commands",
-  "declare",
-  "ground",
-  "lifecycle",
-  "many_interfaces",
-  "random",
-];
+/** They measure how long something takes, compare rates, or keep every core busy: nothing else may run beside them. */
+const ALONE = ["bench", "rate", "rest", "speed"];
 /** The longest of the others, so that none of them is begun last. */
 const LONGEST = [
+  "docs",
+  "examples",
   "fragment",
-  "workers",
-  "queues",
-  "mode_switch",
-  "offload",
-  "offload_kill",
+  "commands",
   "steering",
-  "pmtu",
+  "change",
+  "offload",
+  "dnat_tcp",
+  "mode_switch",
+  "kill_rounds",
+  "workers",
+  "sessions",
+  "many_interfaces",
+  "random",
+  "queues",
 ];
 /** Tests of nat44 and nat66, all of which the kernel's repeating of sessions must not change; they run once more without it. */
 const OFFLOAD_TESTS = [
   "fragment",
-  "workers",
-  "queues",
   "mode_switch",
-  "pmtu",
+  "workers",
+  "lifecycle",
+  "many_interfaces",
+  "queues",
   "dnat_tcp",
   "dnat_udp",
   "hairpin",
@@ -55,6 +54,7 @@ const OFFLOAD_TESTS = [
   "nat66",
   "no_pod",
   "node_port",
+  "pmtu",
   "pod_life",
   "prefix",
   "protocols",
@@ -63,9 +63,9 @@ const OFFLOAD_TESTS = [
   "sessions",
   "source",
 ];
-const OFFLOAD_ALONE = ["lifecycle", "many_interfaces"];
-/** Files tested at the same time. Mostly they wait, but their deadlines are for a machine that is not overloaded. */
-const JOBS = Math.max(2, Math.floor(navigator.hardwareConcurrency / 2));
+const OFFLOAD_ALONE = ["rest"];
+/** Files tested at the same time: each keeps about one core busy, and their deadlines are for a machine that is not overloaded. */
+const JOBS = Math.max(2, navigator.hardwareConcurrency);
 const NETNS_REQUIREMENTS = "tests/netns/harness/requirements.ts";
 /** A run that hangs has failed; far above what the tests take. */
 const TIME_LIMIT_MS = 30 * 60_000;
@@ -105,9 +105,11 @@ async function runBuild(): Promise<void> {
 }
 
 async function runOk(): Promise<void> {
-  await runCheck("format", ["fmt", "--check"]);
-  await runCheck("lint", ["lint"]);
-  await runCheck("types", ["check", ...LOCK_FLAGS, "."]);
+  await runJobs([
+    (together) => runCheck("types", ["check", ...LOCK_FLAGS, "."], together),
+    (together) => runCheck("lint", ["lint"], together),
+    (together) => runCheck("format", ["fmt", "--check"], together),
+  ], JOBS);
   await runTests("unit", OK_TESTS);
   await runCheck("bench", ["run", "-A", "bench/run.ts", "--quick"]);
 }
@@ -118,10 +120,8 @@ async function runNetns(): Promise<void> {
     count("netns", { passed: 0, failed: 1 });
   } else if (await runDeno("netns", ["run", "-A", ...LOCK_FLAGS, NETNS_REQUIREMENTS])) {
     const others = netnsTests().filter((name) => !ALONE.includes(name) && !LONGEST.includes(name));
-    await runFiles("netns", [...LONGEST, ...others], JOBS);
-    await runFiles("netns without offload", OFFLOAD_TESTS, JOBS, { KU_TEST_OFFLOAD: "off" });
-    await runFiles("netns", ALONE, 1);
-    await runFiles("netns without offload", OFFLOAD_ALONE, 1, { KU_TEST_OFFLOAD: "off" });
+    await runJobs([...[...LONGEST, ...others].map(netns), ...OFFLOAD_TESTS.map(netnsWithoutOffload)], JOBS);
+    await runJobs([...ALONE.map(netns), ...OFFLOAD_ALONE.map(netnsWithoutOffload)], 1);
   } else {
     count("netns", { passed: 0, failed: 1 });
   }
@@ -133,25 +133,31 @@ function netnsTests(): string[] {
   return files.filter((name) => name.endsWith("_test.ts")).map((name) => name.replace("_test.ts", "")).sort();
 }
 
-/** Tests of the folder, each by a process of its own, at most `jobs` at a time. */
-async function runFiles(
-  name: string,
-  tests: readonly string[],
-  jobs: number,
-  env: Record<string, string> = {},
-): Promise<void> {
-  const waiting = [...tests];
+type Job = (together: boolean) => Promise<void>;
+
+/** One file of the folder, by a process of its own. */
+function netns(test: string): Job {
+  return (together) => runTests(`netns: ${test}`, [`${NETNS_FOLDER}/${test}_test.ts`], { together });
+}
+
+function netnsWithoutOffload(test: string): Job {
+  const env = { KU_TEST_OFFLOAD: "off" };
+  return (together) =>
+    runTests(`netns without offload: ${test}`, [`${NETNS_FOLDER}/${test}_test.ts`], { env, together });
+}
+
+/** All of them, begun in this order, at most `atOnce` at a time. */
+async function runJobs(jobs: readonly Job[], atOnce: number): Promise<void> {
+  const waiting = [...jobs];
   const work = async () => {
-    for (let test = waiting.shift(); test !== undefined; test = waiting.shift()) {
-      await runTests(`${name}: ${test}`, [`${NETNS_FOLDER}/${test}_test.ts`], { env, together: jobs > 1 });
-    }
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) await job(atOnce > 1);
   };
-  await Promise.all(Array.from({ length: jobs }, work));
+  await Promise.all(Array.from({ length: atOnce }, work));
 }
 
 /** One command of Deno's that says yes or no. */
-async function runCheck(name: string, args: string[]): Promise<void> {
-  const success = await runDeno(name, args);
+async function runCheck(name: string, args: string[], together = false): Promise<void> {
+  const success = await runDeno(name, args, { together });
   count(name, success ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 });
 }
 

@@ -58,7 +58,7 @@ async function traced(daemon: Daemon): Promise<Traced[]> {
 async function trace(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
   const client = agents.of(ground.client);
   assertEquals((await daemon.run("show", "trace")).text, "");
-  await daemon.ku("trace add 3");
+  await daemon.command("trace add 3");
   const { pod } = await askUdp(client, [VIP, WHO_PORT], { bind: ["", 30_000] });
   await askUdp(client, [VIP, WHO_PORT], { bind: ["", 30_001] });
   const packets = await until("three packets", async () => {
@@ -83,7 +83,7 @@ async function trace(daemon: Daemon, ground: Ground, agents: Agents): Promise<vo
     text,
     /^Packet 1\n\n\d{4}-.*Z: uplink, worker 0\n {2}in {3}.*\n {2}ku-session: session started\n(?: {2}ku-nat: .*\n)? {2}out {2}.*\nsent by pod\d\n\nPacket 2\n/,
   );
-  await daemon.ku("clear trace");
+  await daemon.command("clear trace");
   assertEquals(await traced(daemon), []);
 }
 

@@ -16,7 +16,7 @@ import { Daemon, KU } from "./harness/daemon.ts";
 import { type Block, blocksOf, commandsOf, shapeOf, type Shown } from "./harness/documents.ts";
 import { EXAMPLES, renameInterface } from "./harness/examples.ts";
 import { Ground } from "./harness/ground.ts";
-import { run, type RunResult } from "./harness/process.ts";
+import { type Process, run, type RunResult } from "./harness/process.ts";
 import { talk } from "./harness/terminal.ts";
 import { startWebServers } from "./harness/web.ts";
 import { buildFrame, concat, tcp } from "../packets/builder.ts";
@@ -252,7 +252,7 @@ class Stage implements AsyncDisposable {
       LAYERS: `${this.ground.directory}/layers`,
     };
     if (command === "ku top") return await talk([KU, "top"], [["10.96", "q"]], { env });
-    const traffic = /capture|tcpdump/.test(command) ? this.#traffic() : null;
+    await using _traffic = /capture|tcpdump/.test(command) ? this.#traffic() : null;
     const script = `for place in /etc /usr/local /var/lib; do
       mkdir -p "$LAYERS$place/upper" "$LAYERS$place/work"
       mount -t overlay overlay -o "lowerdir=$place,upperdir=$LAYERS$place/upper,workdir=$LAYERS$place/work" "$place"
@@ -262,21 +262,13 @@ class Stage implements AsyncDisposable {
     set -o pipefail
     ${command}`;
     const before = ["ip", "netns", "exec", this.ground.node.name];
-    const result = await run([...before, "bash", "-c", script], { cwd: this.work, env, timeoutMs: 120_000 });
-    traffic?.end();
-    await traffic?.ended;
-    return result;
+    return await run([...before, "bash", "-c", script], { cwd: this.work, env, timeoutMs: 120_000 });
   }
 
-  /** Requests for whoever watches, until told to end. */
-  #traffic(): { end: () => void; ended: Promise<void> } {
-    let going = true;
-    const ended = (async () => {
-      while (going) {
-        await this.ground.client.namespace.run(["curl", "-s", "--max-time", "1", "http://10.96.0.10/who"]);
-      }
-    })();
-    return { end: () => going = false, ended };
+  /** Requests for whoever watches, until it is disposed of. */
+  #traffic(): Process {
+    const words = ["--max-time", "1", "--rate", "50/s", "http://10.96.0.10/who?[1-1000000]"];
+    return this.ground.client.namespace.start("requests", ["curl", "-s", "-o", "/dev/null", ...words]);
   }
 
   /** A folder with all that the commands name, as the repository has it. */

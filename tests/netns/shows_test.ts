@@ -66,21 +66,21 @@ async function empty(daemon: Daemon): Promise<void> {
 }
 
 async function examples(daemon: Daemon, ground: Ground, mode: Mode): Promise<void> {
-  for (const name of ground.nodeInterfaces) await daemon.ku(`interface ${name} mode ${mode}`);
-  await daemon.ku("conf buckets 1024 timeout 40");
-  await daemon.ku("vip 90.0.0.0/8 nat44 new_len 2048");
-  await daemon.ku("vip 2003::/16 nat66 new_len 2048");
-  await daemon.ku("pod 90.0.0.0/8 10.0.0.1");
-  await daemon.ku("vip 2002::/16");
-  await daemon.ku("pod 2002::/16 2001::2 2001::3 2001::4");
+  for (const name of ground.nodeInterfaces) await daemon.command(`interface ${name} mode ${mode}`);
+  await daemon.command("conf buckets 1024 timeout 40");
+  await daemon.command("vip 90.0.0.0/8 nat44 new_len 2048");
+  await daemon.command("vip 2003::/16 nat66 new_len 2048");
+  await daemon.command("pod 90.0.0.0/8 10.0.0.1");
+  await daemon.command("vip 2002::/16");
+  await daemon.command("pod 2002::/16 2001::2 2001::3 2001::4");
   for (const pod of ground.pods) {
-    await daemon.ku(`set interface nat4 in ${pod.nodeInterface}`);
-    await daemon.ku(`set interface nat6 in ${pod.nodeInterface}`);
+    await daemon.command(`set interface nat4 in ${pod.nodeInterface}`);
+    await daemon.command(`set interface nat6 in ${pod.nodeInterface}`);
   }
-  await daemon.ku(WHOLE);
-  await daemon.ku(WHOLE6);
-  await daemon.ku("pod 10.96.0.1/32 10.0.0.1");
-  await daemon.ku("pod fd00:96::1/128 2001::2");
+  await daemon.command(WHOLE);
+  await daemon.command(WHOLE6);
+  await daemon.command("pod 10.96.0.1/32 10.0.0.1");
+  await daemon.command("pod fd00:96::1/128 2001::2");
 }
 
 async function traffic(ground: Ground, agents: Agents): Promise<void> {
@@ -197,7 +197,7 @@ async function showCounters(daemon: Daemon, ground: Ground, agents: Agents): Pro
   const all = (await daemon.run("show", "node", "counters", "verbose")).text.trimEnd().split("\n");
   assertEquals(all.length, 1 + (await daemon.nodeCounters()).length);
 
-  await daemon.ku("clear node counters");
+  await daemon.command("clear node counters");
   assertEquals((await daemon.nodeCounters()).filter((one) => one.count !== 0), []);
   assertEquals((await daemon.vips())[0].counters.firstPacket, 2, "VIPs keep theirs");
   await askUdp(agents.of(ground.client), ["90.9.9.9", WHO_PORT]);
@@ -222,16 +222,16 @@ async function showRest(daemon: Daemon, mode: Mode): Promise<void> {
 }
 
 async function takenBack(daemon: Daemon, ground: Ground): Promise<void> {
-  await daemon.ku("pod 2002::/16 2001::2 2001::3 2001::4 del");
-  await daemon.ku("pod 90.0.0.0/8 10.0.0.1 del");
-  await daemon.ku(`${WHOLE} del`);
-  await daemon.ku("vip fd00:96::1/128 port 80 del");
-  for (const prefix of ["90.0.0.0/8", "2003::/16", "2002::/16"]) await daemon.ku(`vip ${prefix} del`);
+  await daemon.command("pod 2002::/16 2001::2 2001::3 2001::4 del");
+  await daemon.command("pod 90.0.0.0/8 10.0.0.1 del");
+  await daemon.command(`${WHOLE} del`);
+  await daemon.command("vip fd00:96::1/128 port 80 del");
+  for (const prefix of ["90.0.0.0/8", "2003::/16", "2002::/16"]) await daemon.command(`vip ${prefix} del`);
   for (const pod of ground.pods) {
-    await daemon.ku(`set interface nat4 in ${pod.nodeInterface} del`);
-    await daemon.ku(`set interface nat6 in ${pod.nodeInterface} del`);
+    await daemon.command(`set interface nat4 in ${pod.nodeInterface} del`);
+    await daemon.command(`set interface nat6 in ${pod.nodeInterface} del`);
   }
-  for (const name of ground.nodeInterfaces) await daemon.ku(`interface ${name} del`);
+  for (const name of ground.nodeInterfaces) await daemon.command(`interface ${name} del`);
   await empty(daemon);
   assertEquals(await daemon.sessions(), []);
 }
