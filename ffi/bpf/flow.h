@@ -4,8 +4,10 @@
  * tuple here that the worker would give it, and leaves; the rings never see it.
  *
  * Rule: the same bytes as the worker makes, or none at all. Whatever is not plain (fragments, options, extension
- * headers, SYN, FIN, RST, a TTL that ends, a packet above the MTU, a flow that has expired, an interface that has gone)
+ * headers, SYN, RST, a TTL that ends, a packet above the MTU, a flow that has expired, an interface that has gone)
  * is left as it was, for the worker. Programs never add, revive or remove a flow; they count in it, and note the time.
+ * A FIN is repeated, and the worker gets a copy: were it to go by the rings alone, the data before it would be there long
+ * before, and the other end would close first, and be the one whose port has to wait (RFC 9293 section 3.6, TIME-WAIT).
  *
  * A flow is found as in a session table: keyed hash, bucket of tags, exact comparison. A worker ends one by clearing
  * its epoch, which is read after the tuple was compared, and uses its place again only seconds later, when no program
@@ -28,7 +30,8 @@
 #define SIDE_ORIGINAL 0
 #define SIDE_REPLY 1
 
-#define TCP_MOVING_FLAGS 0x07 /* FIN, SYN, RST: RFC 9293 section 3.1 */
+#define TCP_FIN 0x01 /* RFC 9293 section 3.1 */
+#define TCP_SYN_RST 0x06
 #define TCP_FLAGS_AT 13
 #define TCP_CHECKSUM_AT 16
 #define UDP_CHECKSUM_AT 6
@@ -55,6 +58,8 @@ struct ku_hit {
 	__u16 checksum; /* the transport's, as it stands */
 	__u8 protocol;
 	__u8 half_done; /* it may be */
+	__u8 closes; /* a FIN, which the worker has to see, too */
+	__u8 told; /* it will, and counts it */
 };
 
 static __always_inline __u32 fold(__u32 sum)
@@ -117,8 +122,9 @@ static __always_inline int check_transport(void *l4, void *end, __u32 l4_bytes, 
 		hit->header_bytes = (tcp[12] >> 4) << 2;
 		if (hit->header_bytes < sizeof(struct tcphdr) || hit->header_bytes > l4_bytes)
 			return MISS_UNUSUAL;
-		if (tcp[TCP_FLAGS_AT] & TCP_MOVING_FLAGS)
+		if (tcp[TCP_FLAGS_AT] & TCP_SYN_RST)
 			return MISS_FLAGS;
+		hit->closes = tcp[TCP_FLAGS_AT] & TCP_FIN;
 		hit->checksum = *(__u16 *)(l4 + TCP_CHECKSUM_AT);
 	} else if (protocol == IPPROTO_UDP) {
 		__u32 length;
@@ -316,7 +322,7 @@ static __always_inline void count_hit(const struct ku_hit *hit)
 	}
 	if (flow->last_seen != hit->now)
 		flow->last_seen = hit->now;
-	if (flow->cpu == cpu || (!flow->cpu && !__sync_val_compare_and_swap(&flow->cpu, 0, cpu))) {
+	if ((flow->cpu & KU_FLOW_CPU) == cpu || (!flow->cpu && !__sync_val_compare_and_swap(&flow->cpu, 0, cpu))) {
 		flow->packets += packets;
 		flow->bytes += bytes;
 	} else {

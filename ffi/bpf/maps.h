@@ -33,7 +33,7 @@
 
 /* How sessions are repeated: mod/table/offload_layout.ts has the same numbers. */
 #define KU_FLOWS 65536       /* sessions; the loader may ask for another number, up to 2^20 - 1 */
-#define KU_FLOW_BUCKETS 65536 /* likewise: a power of two, at least as many */
+#define KU_FLOW_BUCKETS 32768 /* likewise: a power of two, at least half as many */
 #define KU_BUCKET_WORDS 8
 #define KU_FLOW_TAG 0xffe00000 /* of a bucket's word and of a hash: what tells the flows of a bucket apart */
 #define KU_HASH_KEYS 19
@@ -126,11 +126,15 @@ struct ku_flow {
 	__u16 ports_delta;   /* 0: the ports stay */
 	__u32 last_seen; /* CLOCK_MONOTONIC, coarse, in ticks of 2^KU_TICK_SHIFT ns */
 	__u32 timeout;   /* ticks of silence, in both directions, that end it */
-	__u32 cpu;       /* the one that counts below, plus 1; 0: none yet. Others count in ku_flow_notes. */
+	__u32 cpu;       /* KU_FLOW_CPU: the one that counts below, plus 1; 0: none yet. Others count in ku_flow_notes. */
 	__u64 packets;   /* after segmentation */
 	__u64 bytes;     /* of IP packets, likewise */
 };
 _Static_assert(sizeof(struct ku_flow) == 64, "mod/table/offload_layout.ts counts on it");
+
+/* ku_flow.cpu */
+#define KU_FLOW_CPU 0xffff
+#define KU_FLOW_CLOSED 0x10000 /* a FIN has passed */
 
 #define KU_TICK_SHIFT 20
 #define KU_TICK_SLACK 2000 /* a time of another CPU may be later than now, and a worker's second is not over yet */

@@ -75,10 +75,24 @@ static __always_inline bool is_half_done(struct __sk_buff *skb, __u32 at, __u16 
 	return false;
 }
 
+static __always_inline __u32 checksum_at(__be16 type, const struct ku_hit *hit)
+{
+	__u32 l4_at = type == bpf_htons(ETH_P_IP) ? L4_OF_IP4 : L4_OF_IP6;
+
+	return l4_at + (hit->protocol == IPPROTO_TCP ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT);
+}
+
+/* Whether it is known what has to be done to the checksum: HIT, or MISS_CHECKSUM. */
+static __always_inline int check_checksum(struct __sk_buff *skb, __be16 type, const struct ku_hit *hit)
+{
+	if (hit->half_done && !hit->gso_bytes && !is_half_done(skb, checksum_at(type, hit), hit->checksum))
+		return MISS_CHECKSUM;
+	return HIT;
+}
+
 /*
- * Writes the new tuple into an skb. By helpers: they know what kind of checksum it has, and a direct write makes the
- * verifier prepend an unclone of every packet, bystanders' included. HIT; MISS_CHECKSUM, and the packet is as it was;
- * or negative, and it is spoilt.
+ * Writes the new tuple into an skb, whose checksum was checked. By helpers: they know what kind of checksum it has, and a direct write makes the
+ * verifier prepend an unclone of every packet, bystanders' included. HIT; or negative, and the packet is spoilt.
  *
  * NB: of an IPv6 packet the addresses are stored with BPF_F_RECOMPUTE_CSUM, since nothing in the header makes up for
  * them, and the pseudo-header's update then takes the same off again where the device has summed the whole
@@ -88,13 +102,11 @@ static __noinline int rewrite_skb(struct __sk_buff *skb, __be16 type, const stru
 {
 	struct ku_tuple *next = &hit->flow->next;
 	__u32 l4_at = type == bpf_htons(ETH_P_IP) ? L4_OF_IP4 : L4_OF_IP6;
-	__u32 checksum_at = l4_at + (hit->protocol == IPPROTO_TCP ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT);
+	__u32 sum_at = checksum_at(type, hit);
 	__u64 mangled = hit->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__be32 ports = next->ports;
 	int failed;
 
-	if (hit->half_done && !hit->gso_bytes && !is_half_done(skb, checksum_at, hit->checksum))
-		return MISS_CHECKSUM;
 	if (type == bpf_htons(ETH_P_IP)) {
 		__u8 header[L4_OF_IP4];
 		struct iphdr *ip = (void *)(header + ETH_HLEN);
@@ -123,10 +135,10 @@ static __noinline int rewrite_skb(struct __sk_buff *skb, __be16 type, const stru
 	}
 	failed = failed || bpf_skb_store_bytes(skb, l4_at, &ports, sizeof(ports), 0);
 	if (hit->protocol != PROTOCOL_SCTP) {
-		failed = failed || bpf_l4_csum_replace(skb, checksum_at, 0, hit->flow->address_delta,
+		failed = failed || bpf_l4_csum_replace(skb, sum_at, 0, hit->flow->address_delta,
 						       BPF_F_PSEUDO_HDR | mangled);
 		if (hit->flow->ports_delta)
-			failed = failed || bpf_l4_csum_replace(skb, checksum_at, 0, hit->flow->ports_delta, mangled);
+			failed = failed || bpf_l4_csum_replace(skb, sum_at, 0, hit->flow->ports_delta, mangled);
 	}
 	return failed ? -1 : HIT;
 }

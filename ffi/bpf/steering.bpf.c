@@ -46,6 +46,8 @@ struct vlan_header {
 	__be16 type;
 };
 
+#define SLOT_SENT 0x8000 /* with the slot: a copy of a packet that has been sent on */
+
 /* Locally administered, "ku": destination of frames into ku1 (the last two bytes are the slot). */
 static const __u8 ku_mac_prefix[4] = { 0x02, 0x6b, 0x75, 0x00 };
 /* Source of frames reinjected into an interface in generic mode, where XDP sees no mark. */
@@ -87,7 +89,7 @@ static __always_inline bool find_link(__u32 ifindex, struct ku_link *link)
 /* The packet, for which `hit` was found, on its way: HIT; a MISS_…, or BY_TC, and it is as it was. */
 static __always_inline int send_frame(void *data, void *end, __be16 type, const struct ku_hit *hit)
 {
-	if ((hit->link_flags & KU_LINK_GENERIC) || hit->half_done || !(hit->hop->flags & KU_HOP_XDP))
+	if ((hit->link_flags & KU_LINK_GENERIC) || hit->half_done || hit->closes || !(hit->hop->flags & KU_HOP_XDP))
 		return BY_TC;
 	/* First, since it says whether the interface is still there. */
 	if (bpf_redirect_map(&ku_ways, hit->hop->slot, XDP_ABORTED) != XDP_REDIRECT)
@@ -200,15 +202,58 @@ static __always_inline bool ports_are_linear(void *data, void *end, __be16 type)
 	return data + at + 8 <= end;
 }
 
+/*
+ * Makes the packet one for ku1, from the interface that has `slot`. By helper, never through `data`: a direct write makes the verifier
+ * prepend an unclone of every packet, bystanders' included. The source MAC stays, so a punted packet can be restored. 0, or an error.
+ */
+static __always_inline int address_to_ku1(struct __sk_buff *skb, __u16 slot)
+{
+	__u8 mac[6];
+
+	__builtin_memcpy(mac, ku_mac_prefix, 4);
+	mac[4] = slot >> 8;
+	mac[5] = slot & 0xff;
+	/* ku0 sends by the queue that is said to have received (net/core/dev.c skb_tx_hash), modulo those it has, one a
+	 * worker. A veth says what its peer has sent by, which with one queue, or one worker more, leaves workers idle. */
+	skb->queue_mapping = 1 + (bpf_get_hash_recalc(skb) & (KU_QUEUES_PER_SLOT - 1));
+	return bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0);
+}
+
+/* Index of ku0, if a daemon lives; 0. */
+static __always_inline __u32 living_ku0(void)
+{
+	__u32 zero = 0;
+	struct ku_conf *conf = bpf_map_lookup_elem(&ku_conf, &zero);
+
+	return conf && conf->ku0_ifindex && bpf_map_lookup_elem(&ku_xsks, &zero) ? conf->ku0_ifindex : 0;
+}
+
+/*
+ * Gives the worker a copy of a FIN that will be repeated. It counts it, and whatever becomes of the copy, the flow says that one has passed.
+ * HIT; or MISS_FLAGS: the packet itself has to go to the worker.
+ */
+static __noinline int tell_worker(struct __sk_buff *skb, struct ku_hit *hit)
+{
+	__u32 ku0 = living_ku0(), queue = skb->queue_mapping;
+
+	if (ku0) {
+		if (address_to_ku1(skb, hit->link_slot | SLOT_SENT) || bpf_clone_redirect(skb, ku0, 0))
+			return MISS_FLAGS;
+		skb->queue_mapping = queue;
+		hit->told = 1;
+		count_miss(MISS_FLAGS);
+	}
+	hit->flow->cpu |= KU_FLOW_CLOSED;
+	return HIT;
+}
+
 SEC("tc")
 int ku_tc(struct __sk_buff *skb)
 {
-	__u32 zero = 0, ifindex = skb->ifindex;
+	__u32 ifindex = skb->ifindex;
 	struct ku_hit hit = {};
 	struct ku_link link;
-	struct ku_conf *conf;
 	void *data, *end;
-	__u8 mac[6];
 	int miss;
 
 	if (skb->mark == KU_MARK) {
@@ -241,35 +286,31 @@ int ku_tc(struct __sk_buff *skb)
 		miss = ifindex ? HIT : MISS_NO_WAY;
 	}
 	if (miss == HIT)
+		miss = check_checksum(skb, skb->protocol, &hit);
+	if (miss == HIT && hit.closes)
+		miss = tell_worker(skb, &hit);
+	if (miss == HIT)
 		miss = rewrite_skb(skb, skb->protocol, &hit);
 	if (miss == HIT) {
-		count_hit(&hit);
+		if (!hit.told)
+			count_hit(&hit);
 		return bpf_redirect(ifindex, 0);
 	}
 	if (miss < 0)
 		return TC_ACT_SHOT; /* no memory to write to it */
 	miss = ku_any(miss);
 
-	conf = bpf_map_lookup_elem(&ku_conf, &zero);
-	if (!conf || !conf->ku0_ifindex || !bpf_map_lookup_elem(&ku_xsks, &zero))
+	ifindex = living_ku0();
+	if (!ifindex)
 		return TC_ACT_UNSPEC;
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	if (!packet_is_ours(data, end, ETH_HLEN, skb->protocol, link.flags))
 		return TC_ACT_UNSPEC;
 	count_miss(miss);
-
-	/* NB: written by helper, never through `data`: a direct write makes the verifier prepend an unclone of
-	 * every packet, bystanders' included. The source MAC stays, so a punted packet can be restored. */
-	__builtin_memcpy(mac, ku_mac_prefix, 4);
-	mac[4] = link.slot >> 8;
-	mac[5] = link.slot & 0xff;
-	if (bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0))
+	if (address_to_ku1(skb, link.slot))
 		return TC_ACT_UNSPEC;
-	/* ku0 sends by the queue that is said to have received (net/core/dev.c skb_tx_hash), modulo those it has, one a
-	 * worker. A veth says what its peer has sent by, which with one queue, or one worker more, leaves workers idle. */
-	skb->queue_mapping = 1 + (bpf_get_hash_recalc(skb) & (KU_QUEUES_PER_SLOT - 1));
-	return bpf_redirect(conf->ku0_ifindex, 0);
+	return bpf_redirect(ifindex, 0);
 }
 
 SEC("tc")

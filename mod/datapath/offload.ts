@@ -4,7 +4,7 @@
  * A session is given to the kernel at the first packet that shows it will have more: a TCP connection when the pod has accepted it, anything
  * else at its second packet. Both directions at once, of which those are repeated that leave by attached interfaces. It is taken back by a
  * segment that may begin or break off a connection (SYN, RST), after both ends have closed it, by whatever frees it, and when its tables
- * change. SYN, FIN and RST always come to the worker; that the client has gone on after the pod's answer, which makes a connection an
+ * change. SYN, FIN and RST always come to the worker, of FIN a copy while the kernel repeats it; that the client has gone on after the pod's answer, which makes a connection an
  * established one, the worker may learn by what the kernel has carried.
  *
  * Rule: the worker stays the authority. A session in the kernel cannot expire here by itself (session_layout.ts isExpired): the kernel
@@ -46,7 +46,8 @@ const { IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } = protocols;
 const { TCP_RST, TCP_SYN } = tcp;
 const { isMapped } = mixed;
 const { HOP_MACS, HOP_MTU, HOP_SLOT, hop4, hop6 } = hops;
-const { TCP_NOTE_ESTABLISHED, TCP_NOTE_REPLY_SEEN, tcpState } = tcpStates;
+const { TCP_NOTE_ESTABLISHED, TCP_NOTE_FIN_ORIGINAL, TCP_NOTE_FIN_REPLY, TCP_NOTE_REPLY_SEEN, tcpState } =
+  tcpStates;
 
 /** Part of the room that connections which are not established may take: a flood of SYNs from forged addresses ends there. */
 const TRANSITORY_SHARE = 1 / 2;
@@ -186,7 +187,23 @@ function forEachFlow(
   }
 }
 
-/** Brings the session's last-seen second and the flow's together; returns it. What the kernel has carried may have established it. */
+/** What the kernel has carried may have established the connection, or closed it. */
+function followConnection(offload: OffloadTable, table: SessionTable, entry: number, flow: number): void {
+  const { words } = table;
+  const before = words[entry + SESSION_NOTE];
+  let note = before;
+  if (table.state(entry) === SESSION_STATE_TRANSITORY && offload.hasCarried(flow)) {
+    note |= TCP_NOTE_ESTABLISHED;
+  }
+  if (offload.hasClosed(flow, 0)) note |= TCP_NOTE_FIN_ORIGINAL;
+  if (offload.hasClosed(flow, 1)) note |= TCP_NOTE_FIN_REPLY;
+  if (note === before) return;
+  words[entry + SESSION_NOTE] = note;
+  table.setState(entry, tcpState(note & NOTE_MASK));
+  offload.setNotes(flow, note & NOTE_MASK);
+}
+
+/** Brings the session's last-seen second and the flow's together; returns it. */
 function followFlow(
   c: Context,
   offload: OffloadTable,
@@ -194,15 +211,7 @@ function followFlow(
   entry: number,
   flow: number,
 ): number {
-  const { words } = table;
-  if (
-    table.state(entry) === SESSION_STATE_TRANSITORY && table.protocol(entry) === IP_PROTOCOL_TCP &&
-    offload.hasCarried(flow)
-  ) {
-    words[entry + SESSION_NOTE] |= TCP_NOTE_ESTABLISHED;
-    table.setState(entry, tcpState(words[entry + SESSION_NOTE] & NOTE_MASK));
-    offload.setNotes(flow, words[entry + SESSION_NOTE] & NOTE_MASK);
-  }
+  if (table.protocol(entry) === IP_PROTOCOL_TCP) followConnection(offload, table, entry, flow);
   const at = entry + SESSION_LAST_SEEN;
   const kernels = Math.min(offload.lastSeen(flow), c.now);
   if (table.words[at] < kernels) table.words[at] = kernels;

@@ -240,7 +240,6 @@ export class OffloadTable {
 
   /** Tells the counter what the flow has carried since it was last told. */
   tell(flow: number): void {
-    const { notes } = this.#memory;
     const number = this.#first + flow;
     const note = number * layout.NOTE_WORDS;
     for (let direction = 0; direction < 2; direction++) {
@@ -253,10 +252,9 @@ export class OffloadTable {
       const moreBytes = bytes - this.#told[told + 1];
       this.packets += morePackets;
       this.bytes += moreBytes;
-      const service = notes[note + layout.NOTE_SERVICE];
-      if (service >= 0) {
-        this.#counter.countFlow(service, notes[note + layout.NOTE_POD], direction, morePackets, moreBytes);
-      }
+      const service = this.#memory.notes[note + layout.NOTE_SERVICE];
+      const pod = this.#memory.notes[note + layout.NOTE_POD];
+      if (service >= 0) this.#counter.countFlow(service, pod, direction, morePackets, moreBytes);
       this.#told[told] = packets;
       this.#told[told + 1] = bytes;
     }
@@ -303,6 +301,12 @@ export class OffloadTable {
 
   notes(flow: number): number {
     return this.#memory.notes[(this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_TCP];
+  }
+
+  /** Whether the kernel has repeated a FIN in this direction. */
+  hasClosed(flow: number, direction: number): boolean {
+    const at = this.#at(flow) + direction * this.#replyWords + layout.FLOW_CPU;
+    return (this.#memory.flows[at] & layout.CPU_CLOSED) !== 0;
   }
 
   /** Whether the flow leaves both ways as `hops` says. */

@@ -15,7 +15,7 @@
  *        8        DELTAS      checksum differences: of the addresses | of the ports << 16
  *        9        LAST_SEEN   ticks of CLOCK_MONOTONIC, modulo 2^32; the programs write it
  *        10       TIMEOUT     ticks of silence that end it
- *        11       CPU         the one whose count follows; the programs write it
+ *        11       CPU         the one whose count follows | whether a FIN has passed; the programs write it
  *        12, 14   PACKETS, BYTES   u64
  *
  *   addresses  of the same flows, for IPv6, 16 words: source, destination, next source, next destination
@@ -51,6 +51,9 @@ export const FLOW_PACKETS = 12;
 export const FLOW_BYTES = 14;
 export const FLOW_WORDS = 16;
 
+/** Of FLOW_CPU: a FIN has passed. */
+export const CPU_CLOSED = 0x10000;
+
 /** Of FLOW_KIND. */
 export const KIND_HOP_SHIFT = 16;
 
@@ -80,9 +83,12 @@ export const HOP_XDP = 1;
 /** A tick: about a millisecond. */
 export const TICK_NS = 2 ** 20;
 
-/** Buckets for `sessions`: with two entries a session, a bucket of eight is a quarter full when all are in use. */
+/**
+ * Buckets for `sessions`, a power of two: with two entries a session, one of eight is at most half full when all are in use. More would find
+ * room for the last hundredth of them, but what a packet's bucket costs is above all the number of pages they are spread over.
+ */
 export function offloadBucketsFor(sessions: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(sessions, 1)));
+  return 2 ** Math.max(0, Math.ceil(Math.log2(sessions)) - 1);
 }
 
 /** The two bytes of a half word in the other order. */

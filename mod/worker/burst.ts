@@ -27,8 +27,16 @@ import { IF_MAC_HIGH, IF_MAC_LOW, IF_PRESENT, IF_STRIDE, InterfaceTable } from "
 import { type FramePool, NO_FRAME } from "./frame_pool.ts";
 import { HeldFrames, HOLD_MS } from "./held_frames.ts";
 import type { Port } from "./port.ts";
+import { refill } from "./refill.ts";
 import type { Tap } from "./tap.ts";
-import { addressToHost, PUNT_TAG_BYTES, PUNT_TAG_EGRESS, pushPuntTag, SLOT_MAC_HI } from "./punt.ts";
+import {
+  addressToHost,
+  PUNT_TAG_BYTES,
+  PUNT_TAG_EGRESS,
+  pushPuntTag,
+  SLOT_MAC_HI,
+  SLOT_SENT,
+} from "./punt.ts";
 
 const { ats, lengths, outSlots, slots } = burst;
 
@@ -42,10 +50,6 @@ const BURSTS_AT_ONCE = 4;
 const MAX_SLOT = 4094;
 /** Slot of frames that came from no interface. */
 const NO_SLOT = MAX_SLOT + 1;
-/** Frames that fill rings leave in the pool, so that transmitting never waits for receiving. */
-export const POOL_RESERVE = 1024;
-/** Frames put into a fill ring at a time, at most. */
-const REFILL = 4 * BURST;
 
 /** Everything a burst touches, made once. */
 export class BurstContext {
@@ -171,7 +175,7 @@ function handleFrame(context: BurstContext, i: number): void {
   const length = lengths[i];
   const slot = slots[i];
   const frameStart = at & ~(context.frameBytes - 1);
-  if (slot === NO_SLOT) return dropFrame(context, frameStart);
+  if (slot === NO_SLOT) return handleUnnamed(context, frameStart, at, length);
   const verdict = processor.decide(at, length, slot, frameStart + context.frameBytes);
   finishFrame(context, verdict, frameStart, at, length, slot);
 }
@@ -183,7 +187,7 @@ function watchFrame(context: BurstContext, tap: Tap, i: number): void {
   const length = lengths[i];
   const slot = slots[i];
   const frameStart = at & ~(context.frameBytes - 1);
-  if (slot === NO_SLOT) return dropFrame(context, frameStart);
+  if (slot === NO_SLOT) return handleUnnamed(context, frameStart, at, length);
   const verdict = tap.process(processor, at, length, slot, frameStart + context.frameBytes);
   finishFrame(context, verdict, frameStart, at, length, slot);
 }
@@ -278,8 +282,13 @@ function releaseFrame(context: BurstContext, place: number): boolean {
   return true;
 }
 
-function dropFrame(context: BurstContext, frameStart: number): void {
-  context.counters.node[COUNT_TX_UNKNOWN_SLOT]++;
+/** A frame that no interface sent; or a copy of a packet that the kernel has sent on: all but the sending is done with it. */
+function handleUnnamed(context: BurstContext, frameStart: number, at: number, length: number): void {
+  const { frames, processor } = context;
+  const isCopy = length >= 14 && frames.getUint32(at) === SLOT_MAC_HI;
+  const slot = isCopy ? frames.getUint16(at + 4) ^ SLOT_SENT : NO_SLOT;
+  if (slot <= MAX_SLOT) processor.decide(at, length, slot, frameStart + context.frameBytes);
+  else context.counters.node[COUNT_TX_UNKNOWN_SLOT]++;
   context.pool.put(frameStart);
 }
 
@@ -360,7 +369,7 @@ function enqueueAll(context: BurstContext, port: Port, from: number, end: number
 /** Hands every queued frame to the kernel, takes back those it is done with, and stocks the fill rings. */
 export function flushAll(context: BurstContext): void {
   for (let i = 0; i < context.ports.length; i++) flushPort(context, context.ports[i]);
-  for (let i = 0; i < context.receivers.length; i++) refill(context, context.receivers[i]);
+  for (let i = 0; i < context.receivers.length; i++) refill(context.pool, context.receivers[i]);
 }
 
 function flushPort(context: BurstContext, port: Port): void {
@@ -385,15 +394,4 @@ function reap(context: BurstContext, port: Port): void {
     completion.release(count);
     port.outstanding -= count;
   }
-}
-
-/** Stocks the port's fill ring from the pool, leaving the pool its reserve. */
-export function refill(context: BurstContext, port: Port): void {
-  const fill = port.socket.fill;
-  const { pool } = context;
-  let count = fill.reserve(REFILL);
-  if (count > pool.count - POOL_RESERVE) count = pool.count - POOL_RESERVE;
-  if (count <= 0) return;
-  pool.fill(fill, count);
-  fill.submit(count);
 }

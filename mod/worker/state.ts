@@ -23,7 +23,7 @@ import {
 } from "../table/session_records.ts";
 import { XskSocket } from "../xdp/socket.ts";
 import { Umem } from "../xdp/umem.ts";
-import { BurstContext, flushAll, POOL_RESERVE, refill } from "./burst.ts";
+import { BurstContext, flushAll } from "./burst.ts";
 import { nowSeconds } from "./clock.ts";
 import { FramePool, ringSizeFor } from "./frame_pool.ts";
 import type {
@@ -46,6 +46,7 @@ import { OffloadTotals } from "./offload_totals.ts";
 import { Port } from "./port.ts";
 import { viewTables } from "./tables.ts";
 import { Tap } from "./tap.ts";
+import { POOL_RESERVE, refill } from "./refill.ts";
 import { viewFilter, viewOffload, viewShare } from "./views.ts";
 
 export class WorkerState {
@@ -202,7 +203,7 @@ export class WorkerState {
     if (request.receive) {
       for (let before = -1; before !== this.context.pool.count;) {
         before = this.context.pool.count;
-        refill(this.context, port);
+        refill(this.context.pool, port);
       }
     }
     return { fd: socket.fd, zeroCopy: socket.zeroCopy };

@@ -69,9 +69,9 @@ export function offloadEntries(sessions: number): Record<string, number> {
   };
 }
 
-/** A power of two, at least as many as sessions: mod/table/offload_layout.ts says the same. */
+/** A power of two, at least half as many as sessions: mod/table/offload_layout.ts offloadBucketsFor says the same. */
 function bucketsFor(sessions: number): number {
-  return 2 ** Math.ceil(Math.log2(sessions));
+  return 2 ** Math.max(0, Math.ceil(Math.log2(sessions)) - 1);
 }
 
 export class OffloadMaps {

@@ -165,6 +165,20 @@ for (const family of FAMILIES) {
     assertEquals([node.offload.used, node.state], [0, SESSION_STATE_CLOSING], "the last word");
   });
 
+  test("a FIN of which the worker got no copy is seen by the next search", (node) => {
+    const { processor } = node.world;
+    node.connect();
+    const closed = (direction: number) => {
+      const at = (node.flow + direction * 64) * layout.FLOW_WORDS + layout.FLOW_CPU;
+      node.memory.flows[at] |= layout.CPU_CLOSED;
+      processor.followOffload(0, 64);
+    };
+    closed(1);
+    assertEquals([node.offload.used, node.state], [1, SESSION_STATE_ESTABLISHED]);
+    closed(0);
+    assertEquals([node.offload.used, node.state], [0, SESSION_STATE_CLOSING]);
+  });
+
   test("RST takes a connection back, and one that goes on after a forged RST is repeated again", (node) => {
     node.connect();
     node.segment(RST);
