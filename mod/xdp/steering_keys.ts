@@ -90,16 +90,14 @@ function textsToBytes(texts: readonly string[]): Uint8Array<ArrayBuffer> {
   return new Uint8Array(units.buffer);
 }
 
-/** Adds `by` for `key` and for its derived entry. */
-function countKey(counts: Map<string, number>, key: SteeringKey, by: number): void {
+/** Calls `visit` with the text of `key` and that of its derived entry. */
+function visitTexts(key: SteeringKey, visit: (text: string) => void): void {
   writeKey(scratch, 0, key);
-  const text = scratchText();
-  counts.set(text, (counts.get(text) ?? 0) + by);
+  visit(scratchText());
   if (key.prefixLength === PLEN_NODE_PORT) return;
   scratch[KEY_PROTOCOL] = PROTOCOL_ANY;
   scratch[KEY_PORT] = scratch[KEY_PORT + 1] = 0;
-  const any = scratchText();
-  counts.set(any, (counts.get(any) ?? 0) + by);
+  visit(scratchText());
 }
 
 /** Entries by prefix length, of IPv4 and IPv6. */
@@ -113,7 +111,7 @@ export class KeyTable {
   readonly #map: Pick<BpfMap, "updateMany" | "deleteMany">;
   readonly #lengthsChange: LengthsChange;
   /** How often each entry is wanted. */
-  readonly #counts = new Map<string, number>();
+  #counts = new Map<string, number>();
   /** Entries by family (0 IPv4, 1 IPv6) and prefix length. */
   #lengths: FamilyCounts = [new Map(), new Map()];
 
@@ -129,37 +127,53 @@ export class KeyTable {
 
   /** Makes `keys` the whole content; writes only the difference. Throws RangeError or SystemError. */
   replaceAll(keys: readonly SteeringKey[]): void {
-    const changes = new Map<string, number>();
-    for (const key of keys) countKey(changes, key, 1);
-    for (const [text, count] of this.#counts) changes.set(text, (changes.get(text) ?? 0) - count);
-    this.#apply(changes);
+    const counts = new Map<string, number>();
+    for (const key of keys) visitTexts(key, (text) => counts.set(text, (counts.get(text) ?? 0) + 1));
+    const added = [...counts.keys()].filter((text) => !this.#counts.has(text));
+    const removed = [...this.#counts.keys()].filter((text) => !counts.has(text));
+    this.#write(added, removed, counts.size);
+    this.#counts = counts;
   }
 
-  /** Adds keys. Throws RangeError or SystemError. */
+  /** Adds keys. Throws RangeError or SystemError, and then has changed nothing of its own. */
   add(keys: readonly SteeringKey[]): void {
-    const changes = new Map<string, number>();
-    for (const key of keys) countKey(changes, key, 1);
-    this.#apply(changes);
+    this.#change(keys, 1);
   }
 
-  /** Takes keys out, each as often as it was added. Throws SystemError. */
+  /** Takes keys out, each as often as it was added. Throws SystemError, and then has changed nothing of its own. */
   remove(keys: readonly SteeringKey[]): void {
-    const changes = new Map<string, number>();
-    for (const key of keys) countKey(changes, key, -1);
-    this.#apply(changes);
+    this.#change(keys, -1);
   }
 
-  /** Writes the kernel's map first and changes ours when that worked, so that a failed change can be repeated. */
-  #apply(changes: ReadonlyMap<string, number>): void {
-    const added: string[] = [], removed: string[] = [];
-    for (const [text, by] of changes) {
-      const before = this.#counts.get(text) ?? 0;
-      if (before <= 0 && before + by > 0) added.push(text);
-      if (before > 0 && before + by <= 0) removed.push(text);
+  /** Counts first, since a table of a hundred thousand texts is what takes the time, and back if the kernel's map was not written. */
+  #change(keys: readonly SteeringKey[], by: number): void {
+    const counts = this.#counts;
+    const texts: string[] = [], befores: number[] = [], added: string[] = [], removed: string[] = [];
+    const set = (text: string, count: number) => {
+      if (count > 0) counts.set(text, count);
+      else counts.delete(text);
+    };
+    for (const key of keys) {
+      visitTexts(key, (text) => {
+        const before = counts.get(text) ?? 0;
+        texts.push(text);
+        befores.push(before);
+        set(text, before + by);
+        if (before === 0 && by > 0) added.push(text);
+        if (before > 0 && before + by === 0) removed.push(text);
+      });
     }
-    if (this.#counts.size + added.length - removed.length > MAX_KEYS) {
-      throw new RangeError(`More than ${MAX_KEYS} addresses and ports to steer`);
+    try {
+      this.#write(added, removed, counts.size);
+    } catch (error) {
+      for (let i = texts.length - 1; i >= 0; i--) set(texts[i], befores[i]);
+      throw error;
     }
+  }
+
+  /** Writes entries, of which there are `size` then, and the lengths. */
+  #write(added: readonly string[], removed: readonly string[], size: number): void {
+    if (size > MAX_KEYS) throw new RangeError(`More than ${MAX_KEYS} addresses and ports to steer`);
     const lengths: FamilyCounts = [new Map(this.#lengths[0]), new Map(this.#lengths[1])];
     for (const text of added) countLength(lengths, text, 1);
     for (const text of removed) countLength(lengths, text, -1);
@@ -169,11 +183,6 @@ export class KeyTable {
     if (added.length + removed.length > 0) this.#lengthsChange(lists, lengths[1].has(PLEN_NODE_PORT));
     this.#map.deleteMany(textsToBytes(removed));
     this.#lengths = lengths;
-    for (const [text, by] of changes) {
-      const count = (this.#counts.get(text) ?? 0) + by;
-      if (count > 0) this.#counts.set(text, count);
-      else this.#counts.delete(text);
-    }
   }
 }
 
