@@ -170,10 +170,12 @@ static __noinline int is_other_silent(const struct ku_flow_conf *conf, const str
 static __always_inline int check_flow(const struct ku_flow_conf *conf, struct ku_hit *hit)
 {
 	struct ku_flow *flow = hit->flow;
-	__u32 hop = flow->hop;
+	__u32 hop;
 
 	if (flow->epoch != conf->epoch)
 		return MISS_UNKNOWN;
+	asm volatile("" ::: "memory"); /* what follows is read after the epoch */
+	hop = flow->hop;
 	hit->hop = bpf_map_lookup_elem(&ku_hops, &hop);
 	if (!hit->hop || !hit->hop->slot) /* slot 0 is ku1's, by which no flow leaves: this direction is the worker's */
 		return MISS_NO_WAY;

@@ -6,7 +6,7 @@
  * Addresses are 16 bytes; IPv4 is ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2),
  * so one key and one lookup serve both families. Ports are big-endian, all
  * other numbers host order. Programs only read, but for what they count
- * (ku_flows, ku_flow_misses, ku_link_counts); what workers write for themselves (ku_filter and
+ * (ku_flows, ku_flow_notes, ku_flow_misses, ku_link_counts); what workers write for themselves (ku_filter and
  * the maps of flows) they write into mapped memory.
  */
 #ifndef KU_MAPS_H

@@ -58,7 +58,7 @@ export function adoptFlows(c: Context, handed: HandedFlows): number {
     if (protocol === IP_PROTOCOL_TCP) table.setState(entry, tcpState(notes));
     words[entry + SESSION_LAST_SEEN] = Math.min(offload.lastSeen(flow), c.now);
     words[entry + SESSION_OFFLOAD] = flow + 1;
-    return { entry, service, pod };
+    return { entry, service, pod, told };
   });
   reviseFlows(c);
   return offload.used;

@@ -78,9 +78,12 @@ export function followOriginal(c: Context, table: SessionTable, entry: number): 
 /** A pod's packet follows `entry`. False: it is no answer to it, and the session has gone: by its service, or with its connection. */
 export function followReply(c: Context, table: SessionTable, entry: number): boolean {
   const words = table.words;
-  if (c.transport === TRANSPORT_TCP && opensAnother(c, words, entry)) {
-    table.remove(entry);
-    return false;
+  if (c.transport === TRANSPORT_TCP) {
+    withdrawBySyn(c, table, entry);
+    if (opensAnother(c, words, entry)) {
+      table.remove(entry);
+      return false;
+    }
   }
   if (words[entry + SESSION_NOTE] >>> NOTE_BITS !== c.stamp && !agreesReply(c, table, entry)) return false;
   if (words[entry + SESSION_LAST_SEEN] !== c.now) words[entry + SESSION_LAST_SEEN] = c.now;
@@ -144,15 +147,22 @@ export function stampOfNew(c: Context): number {
 function advance(c: Context, table: SessionTable, entry: number, reply: boolean): boolean {
   const flags = c.tcpFlags;
   const words = table.words;
+  withdrawBySyn(c, table, entry);
   const state = (words[entry + SESSION_KIND] >>> 16) & 0xff;
   if ((flags & TCP_MOVING_FLAGS) === 0 && state === SESSION_STATE_ESTABLISHED) return true;
   if (!reply && tcpRestarts(state, flags)) {
-    if (words[entry + SESSION_OFFLOAD] > 0) withdrawSession(c, table, entry);
     table.remove(entry);
     return false;
   }
   moveConnection(c, table, entry, flags, reply);
   return true;
+}
+
+/** A SYN may belong to another connection: the session is to be as the kernel has left it before anything is made of that. */
+function withdrawBySyn(c: Context, table: SessionTable, entry: number): void {
+  if ((c.tcpFlags & TCP_SYN) !== 0 && table.words[entry + SESSION_OFFLOAD] > 0) {
+    withdrawSession(c, table, entry);
+  }
 }
 
 /** Moves a session's TCP state on by a segment with `flags`. */

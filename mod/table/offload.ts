@@ -149,7 +149,7 @@ export class OffloadTable {
       return -1;
     }
     const flow = this.#free[this.#freeCount - 1];
-    if (!this.#link(table, entry, flow)) {
+    if (!this.#rows.findBoth(this.hops, this.now) || !this.#link(table, entry, flow)) {
       this.refused++;
       return -1;
     }
@@ -169,6 +169,7 @@ export class OffloadTable {
    * flow ends. The rest is free from now on.
    */
   adopt(visit: AdoptVisitor): void {
+    this.#rows.refresh();
     const { flows, notes } = this.#memory;
     const epoch = this.#epoch;
     const original = new Int32Array(9);
@@ -246,8 +247,8 @@ export class OffloadTable {
       const told = 4 * flow + 2 * direction;
       const of = number + direction * this.#toReply;
       const packets = packetsOf(this.#memory, of);
-      if (packets <= this.#told[told]) continue;
       const bytes = bytesOf(this.#memory, of);
+      if (packets <= this.#told[told] && bytes <= this.#told[told + 1]) continue;
       const morePackets = packets - this.#told[told];
       const moreBytes = bytes - this.#told[told + 1];
       this.packets += morePackets;
@@ -350,11 +351,9 @@ export class OffloadTable {
   }
 
   #write(table: SessionTable, entry: number, flow: number): void {
-    for (let direction = 0; direction < 2; direction++) {
-      const number = this.#first + flow + direction * this.#toReply;
-      const hop = this.#rows.rowFor(this.hops, direction * SCRATCH_HOP_WORDS, this.now);
-      writeFlow(this.#memory, number, direction, table, entry, hop);
-    }
+    const number = this.#first + flow;
+    writeFlow(this.#memory, number, 0, table, entry, this.#rows.original);
+    writeFlow(this.#memory, number + this.#toReply, 1, table, entry, this.#rows.reply);
     this.#memory.notes[(this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_WORKER] = this.#worker;
     this.#told.fill(0, 4 * flow, 4 * flow + 4);
     this.setLastSeen(flow, this.now);

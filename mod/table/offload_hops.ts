@@ -25,6 +25,10 @@ const USED = 2;
 
 /** Rows of a worker. See the top of the file. */
 export class HopRows {
+  /** What `findBoth` found: row numbers, 0 = none. */
+  original = 0;
+  reply = 0;
+
   readonly #memory: OffloadMemory;
   readonly #first: number;
   readonly #count: number;
@@ -49,6 +53,13 @@ export class HopRows {
     this.#markNamed();
   }
 
+  /** Looks anew which rows flows name: an earlier ku may have begun some since. None may have been given out. */
+  refresh(): void {
+    this.#state.fill(FREE);
+    this.#next = 0;
+    this.#markNamed();
+  }
+
   /** The row that holds the description at word `at` of `hops`, written if there is none; 0 = it names no slot, or there is no room. */
   rowFor(hops: Int32Array, at: number, now: number): number {
     if (hops[at + SCRATCH_SLOT] === 0) return 0;
@@ -62,6 +73,14 @@ export class HopRows {
       this.#place(row);
     }
     return this.#first + row;
+  }
+
+  /** Finds rows for the descriptions of both directions, one behind the other; false: one names a slot, and there is no room for it. */
+  findBoth(hops: Int32Array, now: number): boolean {
+    this.original = this.rowFor(hops, 0, now);
+    this.reply = this.rowFor(hops, SCRATCH_HOP_WORDS, now);
+    return (this.original !== 0 || hops[SCRATCH_SLOT] === 0) &&
+      (this.reply !== 0 || hops[SCRATCH_HOP_WORDS + SCRATCH_SLOT] === 0);
   }
 
   /** Whether row number `row` of all holds the description; row 0 holds that without a slot. */

@@ -28,6 +28,7 @@ import { type FramePool, NO_FRAME } from "./frame_pool.ts";
 import { HeldFrames, HOLD_MS } from "./held_frames.ts";
 import type { Port } from "./port.ts";
 import { refill } from "./refill.ts";
+import { MAX_SLOT, namedUntil, NO_SLOT, readSlots } from "./slots.ts";
 import type { Tap } from "./tap.ts";
 import {
   addressToHost,
@@ -46,11 +47,6 @@ const BURST = BURST_PACKETS;
  * interface delays. With four the calls cost a tenth less of all than with one; with eight no less.
  */
 const BURSTS_AT_ONCE = 4;
-/** The highest slot: it travels in a VLAN id. */
-const MAX_SLOT = 4094;
-/** Slot of frames that came from no interface. */
-const NO_SLOT = MAX_SLOT + 1;
-
 /** Everything a burst touches, made once. */
 export class BurstContext {
   readonly frames: DataView;
@@ -121,7 +117,7 @@ export function receiveBurst(context: BurstContext, port: Port): number {
   processor.readReports();
   rx.readAll(count, ats, lengths);
   slots.fill(port.slot, 0, count);
-  if (port.slot === 0) readSlots(context, count);
+  if (port.slot === 0) readSlots(context.frames, count);
   const { tap } = context;
   if (tap !== null) {
     for (let i = 0; i < count; i++) watchFrame(context, tap, i);
@@ -129,24 +125,14 @@ export function receiveBurst(context: BurstContext, port: Port): number {
     return count;
   }
   processor.lookAhead(count);
-  for (let i = 0; i < count;) {
-    const known = processor.forward(i, count);
+  for (let i = 0, end = 0; i < count;) {
+    if (i >= end) end = port.slot === 0 ? namedUntil(i, count) : count;
+    const known = i < end ? processor.forward(i, end) : i;
     while (i < known) i = transmitKnown(context, i, known);
     if (i < count) handleFrame(context, i++);
   }
   rx.release(count);
   return count;
-}
-
-/** On ku1 the destination MAC names the interface; anything else was not sent by the steering programs. */
-function readSlots(context: BurstContext, count: number): void {
-  const { frames } = context;
-  for (let i = 0; i < count; i++) {
-    const at = ats[i];
-    const isOurs = lengths[i] >= 14 && frames.getUint32(at) === SLOT_MAC_HI;
-    const slot = isOurs ? frames.getUint16(at + 4) : NO_SLOT;
-    slots[i] = slot > MAX_SLOT ? NO_SLOT : slot;
-  }
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Mapping } from "../../ffi/memory.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import type { BpfObject } from "./bpf_object.ts";
 
-/** Sessions there is room for, unless another number is asked for: 2.8 MiB, and 2 MiB of hops. */
+/** Sessions there is room for, unless another number is asked for: 2.6 MiB, and 2 MiB of hops. */
 export const LEAST_OFFLOAD_SESSIONS = 8192;
 // ffi/bpf/maps.h
 const FLOW_BYTES = 64;

@@ -179,6 +179,18 @@ for (const family of FAMILIES) {
     assertEquals([node.offload.used, node.state], [0, SESSION_STATE_CLOSING]);
   });
 
+  test("a port used again finds the old connection closed, though only the kernel has seen the FINs", (node) => {
+    node.connect();
+    const original = node.flow * layout.FLOW_WORDS + layout.FLOW_CPU;
+    for (const at of [original, original + 64 * layout.FLOW_WORDS]) {
+      node.memory.flows[at] |= layout.CPU_CLOSED;
+    }
+    node.segment(SYN);
+    assertEquals([node.offload.used, node.state], [0, SESSION_STATE_TRANSITORY], "a new connection");
+    node.reply(SYN | ACK);
+    assertEquals([node.offload.used, node.offload.begun], [1, 2]);
+  });
+
   test("RST takes a connection back, and one that goes on after a forged RST is repeated again", (node) => {
     node.connect();
     node.segment(RST);

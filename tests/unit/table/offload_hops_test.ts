@@ -41,6 +41,26 @@ Deno.test("HopRows keeps rows that an earlier ku's flows name, whoever has the f
   assert(rows.holds(named[1], hop(2), 0));
 });
 
+Deno.test("HopRows.refresh finds what an earlier ku has begun since", () => {
+  const memory = createOffloadMemory(4);
+  setOffloadEpoch(memory, 5);
+  const before = new HopRows(memory, FIRST, ROWS), next = new HopRows(memory, FIRST, ROWS);
+  const row = before.rowFor(hop(1), 0, 0);
+  memory.flows[layout.FLOW_EPOCH] = 5;
+  memory.flows[layout.FLOW_KIND] = row << layout.KIND_HOP_SHIFT;
+  next.refresh();
+  assertEquals([next.rowFor(hop(2), 0, 0), next.rowFor(hop(1), 0, 0)], [row + 1, row]);
+});
+
+Deno.test("HopRows.findBoth refuses when one of two hops finds no row", () => {
+  const rows = new HopRows(createOffloadMemory(4), FIRST, 3);
+  const both = (a: number, b: number) => Int32Array.of(...hop(a), ...hop(b));
+  assertEquals([rows.findBoth(both(1, 2), 0), rows.original, rows.reply], [true, 8, 9]);
+  assertEquals([rows.findBoth(both(3, 4), 0), rows.original, rows.reply], [false, 10, 0]);
+  const oneWay = both(1, 2).fill(0, 0, SCRATCH_HOP_WORDS);
+  assertEquals([rows.findBoth(oneWay, 0), rows.original, rows.reply], [true, 0, 9]);
+});
+
 Deno.test("HopRows never writes a row that a flow has named within two searches, and finds the others again", () =>
   property((random) => {
     const memory = createOffloadMemory(8);
