@@ -1,0 +1,71 @@
+/**
+ * Uploads that end with their last bytes: the FIN comes with a packet that is cut up on the worker's way. It is sent on once, and no piece
+ * of it a second time, and the session is closed with it.
+ *
+ *     client ── uplink  node (ku)  pod1 ── 10.2.1.2 :5201 counts what it receives
+ */
+
+import { assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { requireGround } from "./harness/requirements.ts";
+import { Ground } from "./harness/ground.ts";
+import { Daemon, MODES } from "./harness/daemon.ts";
+import { untilListening } from "./harness/process.ts";
+import { attached, VIP } from "./harness/service.ts";
+import { until } from "./harness/wait.ts";
+
+const PORT = 5201;
+const UPLOADS = 30;
+const BYTES = 300_000;
+
+/** Answers the number of bytes when the client has closed. */
+const SERVER = `for await (const connection of Deno.listen({ port: ${PORT} })) (async () => {
+  let bytes = 0;
+  const buffer = new Uint8Array(65536);
+  for (let n; (n = await connection.read(buffer)) !== null;) bytes += n;
+  await connection.write(new TextEncoder().encode(String(bytes)));
+  connection.close();
+})();`;
+const CLIENT = `const body = new Uint8Array(${BYTES}), answer = new Uint8Array(20), answers = [];
+for (let i = 0; i < ${UPLOADS}; i++) {
+  const connection = await Deno.connect({ hostname: "${VIP}", port: ${PORT} });
+  for (let at = 0; at < body.length;) at += await connection.write(body.subarray(at));
+  await connection.closeWrite();
+  answers.push(new TextDecoder().decode(answer.subarray(0, await connection.read(answer))));
+  connection.close();
+}
+console.log(answers.join(" "));`;
+
+await requireGround();
+
+for (const mode of MODES) {
+  Deno.test(`uploads that end with their last bytes arrive once, every interface ${mode}`, async () => {
+    await using ground = await Ground.create({ pods: 1 });
+    const [pod] = ground.pods;
+    const server = ground.stack.use(pod.namespace.start("server", [Deno.execPath(), "eval", SERVER]));
+    await untilListening(server.pid, "tcp", PORT);
+    const config = {
+      ...attached(ground, mode),
+      conf: { offload: true },
+      vips: [{ prefix: `${VIP}/32`, protocol: "tcp", port: PORT, pods: [pod.address] }],
+    };
+    await using daemon = await Daemon.start(ground, { config });
+    const text = await ground.client.namespace.runOk([Deno.execPath(), "eval", CLIENT]);
+    assertEquals(text.trim().split(" "), Array(UPLOADS).fill(String(BYTES)));
+    const { hits, misses } = await daemon.offload();
+    assertGreaterOrEqual(hits, UPLOADS * BYTES / 1460, "the kernel has carried the bodies");
+    assertGreaterOrEqual(misses.flags, 4 * UPLOADS - 4, "SYN, SYN-ACK and both FINs come to the worker");
+    assertEquals(await secondTimes(pod.namespace), 0, "segments that the pod had already");
+    await until("every session closed", async () => {
+      const states = (await daemon.sessions()).map(({ state }) => state);
+      assertEquals(states.filter((state) => state !== "closing"), []);
+      return (await daemon.offload()).used === 0;
+    });
+    await daemon.stop();
+  });
+}
+
+/** Segments received again, which the receiver tells the sender of (RFC 2883). */
+async function secondTimes(namespace: { runOk(command: string[]): Promise<string> }): Promise<number> {
+  const [names, values] = (await namespace.runOk(["cat", "/proc/net/netstat"])).split("\n");
+  return Number(values.split(" ")[names.split(" ").indexOf("TCPDSACKOldSent")]);
+}
