@@ -13,15 +13,17 @@ import { type Conf, ConfigError, MAX_OFFLOAD_SESSIONS } from "../config/model.ts
 import { OFFLOAD_HOPS } from "../table/offload_layout.ts";
 import {
   bytesOf,
+  mapParts,
   mendOffload,
   type OffloadMemory,
+  type OffloadParts,
   packetsOf,
   prepareOffload,
   setOffloadEpoch,
 } from "../table/offload_memory.ts";
 import type { Offloaded, OffloadPlan, SharedMemory, WorkerReport } from "../worker/messages.ts";
 import { nowSeconds } from "../worker/clock.ts";
-import type { LinkCounts, OffloadMappings, OffloadMaps } from "../xdp/offload_maps.ts";
+import type { LinkCounts, OffloadMaps } from "../xdp/offload_maps.ts";
 import type { Steering } from "../xdp/steering.ts";
 import type { KernelCounts, OffloadMisses, ShowOffload } from "./protocol.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
@@ -99,18 +101,10 @@ export class Offload {
 
   /** Memory of worker `index`. */
   plan(index: number): OffloadPlan {
-    const { conf, index: buckets, hops, flows, addresses, notes } = this.#maps.mappings;
     const count = this.#share;
     const hopCount = Math.floor(OFFLOAD_HOPS / this.#workerCount);
     return {
-      memory: {
-        conf: shared(conf),
-        index: shared(buckets),
-        hops: shared(hops),
-        flows: shared(flows),
-        addresses: shared(addresses),
-        notes: shared(notes),
-      },
+      memory: mapParts(this.#maps.mappings, shared),
       first: index * count,
       count,
       firstHop: index * hopCount,
@@ -252,13 +246,6 @@ function shared({ pointer, buffer }: Mapping): SharedMemory {
   return { address: addressOf(pointer), lengthBytes: buffer.byteLength };
 }
 
-function wordsOf({ conf, index, hops, flows, addresses, notes }: OffloadMappings): OffloadMemory {
-  return {
-    conf: new Int32Array(conf.buffer),
-    index: new Int32Array(index.buffer),
-    hops: new Int32Array(hops.buffer),
-    flows: new Int32Array(flows.buffer),
-    addresses: new Int32Array(addresses.buffer),
-    notes: new Int32Array(notes.buffer),
-  };
+function wordsOf(mappings: OffloadParts<Mapping>): OffloadMemory {
+  return mapParts(mappings, ({ buffer }) => new Int32Array(buffer));
 }

@@ -11,14 +11,29 @@ const TICKS_PER_SECOND = 1e9 / layout.TICK_NS;
 /** What the programs count as not silent although it is later than now: KU_TICK_SLACK. */
 const LATER_TICKS = 2000;
 
-/** The memory that programs and workers share. */
-export interface OffloadMemory {
-  readonly conf: Int32Array;
-  readonly index: Int32Array;
-  readonly hops: Int32Array;
-  readonly flows: Int32Array;
-  readonly addresses: Int32Array;
-  readonly notes: Int32Array;
+/** The memory that programs and workers share, in whatever form its parts are at hand. */
+export interface OffloadParts<Part> {
+  readonly conf: Part;
+  readonly index: Part;
+  readonly hops: Part;
+  readonly flows: Part;
+  readonly addresses: Part;
+  readonly notes: Part;
+}
+
+/** For use. */
+export type OffloadMemory = OffloadParts<Int32Array>;
+
+/** Every part in another form. */
+export function mapParts<From, To>(parts: OffloadParts<From>, to: (part: From) => To): OffloadParts<To> {
+  return {
+    conf: to(parts.conf),
+    index: to(parts.index),
+    hops: to(parts.hops),
+    flows: to(parts.flows),
+    addresses: to(parts.addresses),
+    notes: to(parts.notes),
+  };
 }
 
 /** The part of the memory that is one worker's. */

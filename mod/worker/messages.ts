@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { OffloadMemory } from "../table/offload_memory.ts";
+import type { OffloadParts } from "../table/offload_memory.ts";
 import type { TapRange } from "./tap_filter.ts";
 
 /** Sizes of a worker's packet memory, fixed for its life. */
@@ -32,7 +32,7 @@ export interface SharedMemory {
 
 /** The flows that the steering programs repeat (mod/table/offload.ts), in the process's memory. */
 export interface OffloadPlan {
-  memory: { [part in keyof OffloadMemory]: SharedMemory };
+  memory: OffloadParts<SharedMemory>;
   /** This worker's flows, the first and how many, and those there may be at a time; its rows of hops. */
   first: number;
   count: number;

@@ -9,7 +9,7 @@ import { FlowCounters } from "../datapath/offload.ts";
 import type { Counters } from "../metrics/counters.ts";
 import { SessionFilter } from "../table/filter.ts";
 import { OffloadTable } from "../table/offload.ts";
-import type { OffloadShare } from "../table/offload_memory.ts";
+import { mapParts, type OffloadShare } from "../table/offload_memory.ts";
 import type { OffloadPlan, SharedMemory, StartRequest } from "./messages.ts";
 
 /** The filter that all workers share. */
@@ -27,18 +27,11 @@ export function viewOffload({ offload, workerIndex }: StartRequest, counters: Co
 
 /** The share of a plan. */
 export function viewShare({ memory, first, count, firstHop, hopCount }: OffloadPlan): OffloadShare {
-  const { conf, index, hops, flows, addresses, notes } = memory;
-  const words = ({ address, lengthBytes }: SharedMemory) =>
-    new Int32Array(viewOf(pointerTo(address), lengthBytes));
   return {
-    memory: {
-      conf: words(conf),
-      index: words(index),
-      hops: words(hops),
-      flows: words(flows),
-      addresses: words(addresses),
-      notes: words(notes),
-    },
+    memory: mapParts(
+      memory,
+      ({ address, lengthBytes }) => new Int32Array(viewOf(pointerTo(address), lengthBytes)),
+    ),
     first,
     count,
     firstHop,

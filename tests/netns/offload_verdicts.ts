@@ -9,8 +9,12 @@
 import { assert, assertEquals } from "@std/assert";
 import * as counters from "../../mod/metrics/counters.ts";
 import { IF_XDP_OUT } from "../../mod/table/interface.ts";
-import { type OffloadMemory, prepareOffload, setOffloadEpoch } from "../../mod/table/offload_memory.ts";
-import type { Mapping } from "../../ffi/memory.ts";
+import {
+  mapParts,
+  type OffloadMemory,
+  prepareOffload,
+  setOffloadEpoch,
+} from "../../mod/table/offload_memory.ts";
 import { nowSeconds } from "../../mod/worker/clock.ts";
 import { type SteeredLink, Steering } from "../../mod/xdp/steering.ts";
 import { buildFrame, DEFAULT_DST_MAC } from "../packets/builder.ts";
@@ -72,9 +76,7 @@ export async function repeatsAlike(): Promise<void> {
   const mac = [...DEFAULT_DST_MAC].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
   for (const name of ["n0", "p0"]) await ip("link", "set", name, "address", mac);
   const steering = Steering.load(8192);
-  const parts = Object.entries(steering.offload.mappings)
-    .map(([part, { buffer }]: [string, Mapping]) => [part, new Int32Array(buffer)]);
-  const memory: OffloadMemory = Object.fromEntries(parts);
+  const memory = mapParts(steering.offload.mappings, ({ buffer }) => new Int32Array(buffer));
   prepareOffload(memory, SEED);
   const links = new Map([
     [UPLINK, linkOf("n0", { slot: UPLINK })],
