@@ -70,6 +70,9 @@ const NETNS_REQUIREMENTS = "tests/netns/harness/requirements.ts";
 /** A run that hangs has failed; far above what the tests take. */
 const TIME_LIMIT_MS = 30 * 60_000;
 
+/** Of what a failed command said, at the end of a long run. */
+const REPEATED_CHARS = 4000;
+
 const total: Totals = { passed: 0, failed: 0 };
 const parts: Record<string, () => Promise<void>> = { build: runBuild, ok: runOk, netns: runNetns };
 
@@ -83,7 +86,7 @@ interface RunOptions {
 let interrupted = false;
 let buildFailed = false;
 
-/** What failed, to be repeated before the closing line. */
+/** What failed, and what it said of it: repeated before the closing line. */
 const failures: string[] = [];
 
 function count(name: string, totals: Totals): void {
@@ -212,9 +215,17 @@ async function runDeno(
   running.delete(child);
   if (said !== null) {
     heading(`${title} (${Math.round((performance.now() - began) / 1000)} s)`);
-    for (const bytes of [said.stdout, said.stderr]) console.log(new TextDecoder().decode(bytes).trimEnd());
+    const texts = [said.stdout, said.stderr].map((bytes) => new TextDecoder().decode(bytes).trimEnd());
+    for (const text of texts) console.log(text);
+    if (!success) failures.push(`${name} said:\n${errorsOf(texts.join("\n"))}`);
   }
   return success;
+}
+
+/** What is worth repeating of a failed command's output: from where `deno test` tells of the errors, or the end. */
+function errorsOf(output: string): string {
+  const at = output.indexOf(" ERRORS ");
+  return at < 0 ? output.slice(-REPEATED_CHARS) : output.slice(at, at + REPEATED_CHARS);
 }
 
 function heading(text: string): void {

@@ -63,7 +63,10 @@ const MAX_BYTES = 65_535;
 export const MAX_FRAGMENTS = 1365;
 /** From the first fragment on: the kernel's net.ipv4.ipfrag_time. RFC 791 and RFC 8200 allow 60. */
 export const FRAGMENT_SECONDS = 30;
-/** A first fragment of a datagram that has rested so long is no duplicate: its identification has gone round. */
+/**
+ * After so long a rest the identification has gone round: what comes is no duplicate, neither a first fragment nor, where the datagram
+ * was complete, a later one that overtook its first.
+ */
 const RESTART_SECONDS = 2;
 
 export class FragmentTable {
@@ -93,7 +96,7 @@ export class FragmentTable {
     expandSeed(seed, this.#hashKey, 0);
   }
 
-  /** The entry of the datagram in `key`, or -1. */
+  /** The entry of the datagram in `key`, or -1: there is none, or it is complete and has rested. */
   find(now: number): number {
     const words = this.words;
     const key = this.key;
@@ -102,6 +105,7 @@ export class FragmentTable {
     for (let way = 0; way < WAYS; way++, entry += STRIDE) {
       if (words[entry + FRAGMENT_STATE] === 0 || !this.#hasKey(entry)) continue;
       if (now - words[entry + BEGUN] > FRAGMENT_SECONDS) return -1;
+      if (this.#isComplete(entry) && this.#hasRested(entry, now)) return -1;
       words[entry + TURN] = this.#turn = (this.#turn + 1) | 0;
       return entry;
     }
@@ -170,7 +174,11 @@ export class FragmentTable {
     const words = this.words;
     const state = words[entry + FRAGMENT_STATE];
     return state === FRAGMENT_KERNEL || state === FRAGMENT_REFUSED || this.#isComplete(entry) ||
-      now - words[entry + TOUCHED] >= RESTART_SECONDS;
+      this.#hasRested(entry, now);
+  }
+
+  #hasRested(entry: number, now: number): boolean {
+    return now - this.words[entry + TOUCHED] >= RESTART_SECONDS;
   }
 
   #isComplete(entry: number): boolean {

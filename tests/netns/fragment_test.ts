@@ -26,6 +26,11 @@ const MAY_FRAGMENT: SocketOption = [0, 10, 0];
 /** linux/in6.h IPV6_V6ONLY. */
 const ONLY_IP6: SocketOption = [41, 26, 1];
 const IPPROTO_RAW = 255;
+/**
+ * The client's second address, for fragments with identifications of the test's own. Between two addresses the kernel numbers its
+ * datagrams as it likes, and of IPv4's 65,536 numbers it would sooner or later take one of these.
+ */
+const CRAFTED_ADDRESS = "10.1.1.77";
 
 await requireGround();
 
@@ -35,6 +40,8 @@ interface Family {
   vip: string;
   address(host: Host): string;
   gateway(host: Host): string;
+  /** Whom fragments of the test's making come from. */
+  crafted(client: Host): string;
   /** Payload of a fragment that fills the MTU. */
   pieceBytes: number;
 }
@@ -46,6 +53,7 @@ const FAMILIES: Family[] = [
     vip: VIP,
     address: (host) => host.address,
     gateway: (host) => host.gateway,
+    crafted: () => CRAFTED_ADDRESS,
     pieceBytes: 1480,
   },
   {
@@ -54,6 +62,7 @@ const FAMILIES: Family[] = [
     vip: VIP6,
     address: (host) => host.address6,
     gateway: (host) => host.gateway6,
+    crafted: (client) => client.address6,
     pieceBytes: 1448,
   },
 ];
@@ -76,6 +85,7 @@ for (const { mode, workers } of VARIANTS) {
       await pod.serve("udp", POD_PORT, ground.pods[index].name);
       await pod.serve("udp", POD_PORT, ground.pods[index].name, { family: "inet6", options: [ONLY_IP6] });
     }
+    await ground.client.namespace.ip(`addr add ${CRAFTED_ADDRESS}/24 dev eth0`);
     const client = Sockets.of(ground, ground.client);
     const node = Sockets.of(ground, { ...ground.client, namespace: ground.node });
     const words = ["--workers", `${workers}`];
@@ -186,8 +196,8 @@ async function sendPieces(raw: Socket, pieces: Uint8Array[], to: string): Promis
 
 async function reversed(stage: Stage, f: Family): Promise<void> {
   const { client, ground } = stage;
-  const own = f.address(ground.client);
-  const flow = await client.udp({ family: f.ip, bind: ["", FIRST_PORT] });
+  const own = f.crafted(ground.client);
+  const flow = await client.udp({ family: f.ip, bind: [own, FIRST_PORT] });
   const raw = await client.raw(IPPROTO_RAW, { family: f.ip });
   const held = await counted(stage, "early fragment held");
   const payload = seededBytes(3, 4000);
@@ -217,8 +227,8 @@ async function reversed(stage: Stage, f: Family): Promise<void> {
 }
 
 async function abused(stage: Stage, f: Family): Promise<void> {
-  const own = f.address(stage.ground.client);
-  const flow = await stage.client.udp({ family: f.ip, bind: ["", FIRST_PORT] });
+  const own = f.crafted(stage.ground.client);
+  const flow = await stage.client.udp({ family: f.ip, bind: [own, FIRST_PORT] });
   const raw = await stage.client.raw(IPPROTO_RAW, { family: f.ip });
   const payload = pattern(4000);
   const segment = udp({ srcPort: FIRST_PORT, dstPort: WHO_PORT, payload });
@@ -240,10 +250,11 @@ async function abused(stage: Stage, f: Family): Promise<void> {
 
   // A train without an end: it is cut off where no datagram is so long.
   const limits = await counted(stage, "too many fragments");
-  const endless = piecesOf(ip, udp({ payload: pattern(64_000), dstPort: WHO_PORT }), f.pieceBytes).slice(
-    0,
-    2,
-  );
+  const endless = piecesOf(
+    ip,
+    udp({ payload: pattern(64_000), srcPort: FIRST_PORT, dstPort: WHO_PORT }),
+    f.pieceBytes,
+  ).slice(0, 2);
   const last = endless[1].slice();
   const offsetAt = f.ip === "inet" ? 6 : 42;
   const farthest = f.ip === "inet" ? 0x2000 | 0x1fff : 0xfff9;
@@ -251,9 +262,11 @@ async function abused(stage: Stage, f: Family): Promise<void> {
   last[offsetAt + 1] = farthest & 0xff;
   await sendPieces(raw, [endless[0], last, last, last], f.vip);
   await untilCounted(stage, "too many fragments", limits + 3);
-  await echoes(f, flow, seededBytes(9, 4000), f.vip, WHO_PORT);
   await flow.close();
   await raw.close();
+  const whole = await stage.client.udp({ family: f.ip });
+  await echoes(f, whole, seededBytes(9, 4000), f.vip, WHO_PORT);
+  await whole.close();
 }
 
 async function elsewhere(stage: Stage, f: Family): Promise<void> {
@@ -293,6 +306,7 @@ async function narrow(stage: Stage, f: Family): Promise<void> {
       await stage.ground.node.ip(`link set ${pod.nodeInterface} mtu ${bytes}`);
       await pod.namespace.ip(`link set eth0 mtu ${bytes}`);
     }
+    await stage.daemon.untilMtu(bytes, ...stage.ground.pods.map((pod) => pod.nodeInterface));
   };
   await setMtu(NARROW_BYTES);
   const punted = await counted(stage, "left to the kernel to fragment", "ku-route");

@@ -221,14 +221,9 @@ async function pieces(ground: Ground, daemon: Daemon, side: Side, agents: Agents
   // IP_MTU_DISCOVER = IP_PMTUDISC_DONT: no DF.
   const options = side.type === "nat46" ? [[0, 10, 0] as const] : [];
   if (side.type === "nat64") {
-    // Below 1280 a link loses its IPv6. The daemon hears of it a moment later.
+    // Below 1280 a link loses its IPv6.
     await ground.node.ip(`link set ${pod.nodeInterface} mtu 1000`);
-    await until("the new MTU", async () => {
-      const result = await daemon.run("show", "interface", "--json");
-      return (JSON.parse(result.text) as { name: string; mtuBytes: number }[]).some((one) =>
-        one.name === pod.nodeInterface && one.mtuBytes === 1000
-      );
-    });
+    await daemon.untilMtu(1000, pod.nodeInterface);
   }
   const flow = await openFlow(agents.of(ground.client), vip, { options });
   for (const length of side.type === "nat46" ? [1452, 1453, 1472] : [952, 973, 1232]) {

@@ -58,6 +58,8 @@ for (const mode of MODES) {
     for (const [name, links, told, directions] of cases(ground, path)) {
       await t.step(name, async () => {
         await setMtu(links, NARROW);
+        const own = links.filter(([namespace]) => namespace === ground.node);
+        await daemon.untilMtu(NARROW, ...own.map(([, link]) => link));
         try {
           await talk(ground, daemon, path, servers, client, told, directions);
         } finally {

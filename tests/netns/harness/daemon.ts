@@ -71,6 +71,7 @@ export interface ShowOffload {
 
 export interface ShowInterface {
   name: string;
+  mtuBytes: number;
   rxPackets: number;
   txPackets: number;
   kernel: { rxPackets: number; txPackets: number };
@@ -238,6 +239,15 @@ export class Daemon implements AsyncDisposable {
 
   interfaces(): Promise<ShowInterface[]> {
     return this.#show("interface");
+  }
+
+  /** Waits until packets go by this MTU of the interfaces: the daemon hears of it a moment after the kernel has changed it. */
+  async untilMtu(mtuBytes: number, ...names: string[]): Promise<void> {
+    await until(`an MTU of ${mtuBytes} bytes`, async () => {
+      const all = await this.interfaces();
+      return names.every((name) => all.find((one) => one.name === name)?.mtuBytes === mtuBytes);
+    });
+    await this.apply(); // carried out behind what the news set off
   }
 
   nodeCounters(): Promise<ShowNodeCounter[]> {

@@ -106,8 +106,15 @@ export class Sockets implements AsyncDisposable {
     const id = this.#next++;
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     this.#waiting.set(id, { resolve, reject });
+    // The answer is read elsewhere; who asked is what a failure has to tell.
+    const asked = new Error();
     await this.#writer.write(new TextEncoder().encode(JSON.stringify({ id, op, ...parameters }) + "\n"));
-    return await promise;
+    try {
+      return await promise;
+    } catch (error) {
+      (error as Error).stack = asked.stack?.replace(/^Error/, `${error}`);
+      throw error;
+    }
   }
 
   async #open(type: "datagram" | "stream" | "raw", options: OpenOptions): Promise<Socket> {

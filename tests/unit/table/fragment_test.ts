@@ -67,9 +67,11 @@ function randomStep(random: Random, table: FragmentTable, models: Map<number, Mo
   const more = random.below(4) > 0;
   const bytes = more ? 8 * (1 + random.below(20)) : 1 + random.below(160);
   let model = models.get(id);
+  const hasRested = model !== undefined && now - model.touched >= 2;
   if (model !== undefined && now - model.begun > FRAGMENT_SECONDS) model = undefined;
+  if (model?.isComplete && hasRested) model = undefined;
   if (offset === 0 && more) {
-    const over = model === undefined || model.isComplete || now - model.touched >= 2;
+    const over = model === undefined || model.isComplete || hasRested;
     const entry = begin(table, id, bytes, now);
     assertEquals(entry >= 0, over);
     if (over) models.set(id, model = new Model(now, now));
@@ -132,6 +134,19 @@ Deno.test("FragmentTable: a complete datagram makes way for one of the same name
   assertEquals(begin(table, 1, 16), entry);
   assertEquals(begin(table, 1, 16, 1), -1);
   assertEquals(begin(table, 1, 16, 3), entry);
+});
+
+Deno.test("FragmentTable: a later fragment is a duplicate of what was complete a moment ago, and the beginning of another after a rest", () => {
+  const table = new FragmentTable(64, SEED);
+  const entry = begin(table, 1, 16);
+  assertEquals(table.accept(entry, 16, 3, false, 0), ACCEPT_PASS);
+  setKey(table, 1);
+  assertEquals(table.find(1), entry);
+  assertEquals(table.accept(entry, 16, 3, false, 1), ACCEPT_DUPLICATE);
+  assertEquals(table.find(2), entry);
+  assertEquals(table.find(3), -1);
+  assertEquals(begin(table, 1, 16, 3), entry);
+  assertEquals(table.accept(entry, 16, 3, false, 3), ACCEPT_PASS);
 });
 
 Deno.test("FragmentTable: in a full bucket the complete goes first, then what has rested longest", () => {
