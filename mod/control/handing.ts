@@ -6,7 +6,7 @@
  * drop what they redirect to a socket that belongs elsewhere, which one on ku0 does.
  *
  * The successor listens at an abstract socket; the connection to it tells whether it lives. "done" on it: the successor has everything.
- * Its end without that word: this one goes on.
+ * Its end without that word: this one goes on. A successor that stands still is ended.
  *
  * @module
  */
@@ -38,7 +38,11 @@ import type { Offload } from "./offload.ts";
 import type { Publisher } from "./publisher.ts";
 import type { ServiceTables } from "./service_tables.ts";
 import type { SessionMemory } from "./session_memory.ts";
+import { ownersOf } from "./socket_owners.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
+
+/** What a successor has for taking over. It needs some milliseconds, and seconds with very many services on a busy machine. */
+const PATIENCE_MS = 20_000;
 
 export interface HandingParts {
   state: ConfigState;
@@ -92,7 +96,10 @@ export class Handing {
         await this.#resume((error as Error).message);
         throw error;
       }
-      if (await isDone(successor)) return this.#parts.leave();
+      const patience = setTimeout(() => this.#endSuccessor(), PATIENCE_MS);
+      const done = await isDone(successor);
+      clearTimeout(patience);
+      if (done) return this.#parts.leave();
       await this.#resume("the new process has ended");
     }).catch(given.reject);
     return given.promise;
@@ -104,6 +111,24 @@ export class Handing {
     } catch {
       const remedy = "is not in this daemon's network namespace, or has ended: start it in the same one";
       throw new ConfigError("upgrade", "new process", remedy);
+    }
+  }
+
+  /** Ends a successor that does not get on, as nobody takes packets meanwhile. Its connection ends with it. */
+  async #endSuccessor(): Promise<void> {
+    const { log } = this.#parts;
+    const seconds = PATIENCE_MS / 1000;
+    try {
+      const pids = (await ownersOf(SUCCESSOR_NAME)).filter((pid) => pid !== Deno.pid);
+      for (const pid of pids) Deno.kill(pid, "SIGKILL");
+      if (pids.length > 0) return log.warn(`upgrade : the new process stood still for ${seconds} s, ended`);
+      log.error(
+        `upgrade : the new process stands still for ${seconds} s and is not to be seen from here, end it`,
+      );
+    } catch (error) {
+      log.error(
+        `upgrade : the new process stands still for ${seconds} s, end it : ${(error as Error).message}`,
+      );
     }
   }
 

@@ -194,6 +194,15 @@ for (const mode of MODES) {
         await old.goesOn();
       });
     }
+    await t.step("a new one that stands still is ended", async () => {
+      const { next, between } = old.attempt({
+        at: (now) => void (now === "after the handover" && next.signal("SIGSTOP")),
+      });
+      await using _ = between;
+      await until("its end", () => !next.running, 60_000);
+      assertMatch(old.daemon.process.stderr, /upgrade : the new process stood still for 20 s, ended/);
+      await old.goesOn();
+    });
     for (const sign of [/upgrade : took over/, /packets are taken again/]) {
       await t.step(`kill -9 at "${sign.source}"`, async () => {
         const saidBefore = old.daemon.process.stderr.length;
