@@ -6,8 +6,8 @@
  * Rule: the same bytes as the worker makes, or none at all. Whatever is not plain (fragments, options, extension
  * headers, SYN, RST, a TTL that ends, a packet above the MTU, a flow that has expired, an interface that has gone)
  * is left as it was, for the worker. Programs never add, revive or remove a flow; they count in it, and note the time.
- * A FIN is repeated, and the worker gets a copy: were it to go by the rings alone, the data before it would be there long
- * before, and the other end would close first, and be the one whose port has to wait (RFC 9293 section 3.6, TIME-WAIT).
+ * A FIN is repeated, and its flow marked, which the worker sees at its next search: were it to go by the rings, the data before it would be
+ * there long before, and the other end would close first, and be the one whose port has to wait (RFC 9293 section 3.6, TIME-WAIT).
  *
  * A flow is found as in a session table: keyed hash, bucket of tags, exact comparison. A worker ends one by clearing
  * its epoch, which is read after the tuple was compared, and uses its place again only seconds later, when no program
@@ -58,8 +58,7 @@ struct ku_hit {
 	__u16 checksum; /* the transport's, as it stands */
 	__u8 protocol;
 	__u8 half_done; /* it may be */
-	__u8 closes; /* a FIN, which the worker has to see, too */
-	__u8 told; /* it will, and counts it */
+	__u8 closes; /* a FIN */
 };
 
 static __always_inline __u32 fold(__u32 sum)
@@ -330,11 +329,13 @@ static __always_inline void count_hit(const struct ku_hit *hit)
 	} else {
 		struct ku_note *note = bpf_map_lookup_elem(&ku_flow_notes, &hit->number);
 
-		if (!note)
-			return;
-		__sync_fetch_and_add(&note->packets, packets);
-		__sync_fetch_and_add(&note->bytes, bytes);
+		if (note) {
+			__sync_fetch_and_add(&note->packets, packets);
+			__sync_fetch_and_add(&note->bytes, bytes);
+		}
 	}
+	if (hit->closes)
+		__sync_fetch_and_or(&flow->cpu, KU_FLOW_CLOSED);
 }
 
 #endif

@@ -89,7 +89,7 @@ static __always_inline bool find_link(__u32 ifindex, struct ku_link *link)
 /* The packet, for which `hit` was found, on its way: HIT; a MISS_…, or BY_TC, and it is as it was. */
 static __always_inline int send_frame(void *data, void *end, __be16 type, const struct ku_hit *hit)
 {
-	if ((hit->link_flags & KU_LINK_GENERIC) || hit->half_done || hit->closes || !(hit->hop->flags & KU_HOP_XDP))
+	if ((hit->link_flags & KU_LINK_GENERIC) || hit->half_done || !(hit->hop->flags & KU_HOP_XDP))
 		return BY_TC;
 	/* First, since it says whether the interface is still there. */
 	if (bpf_redirect_map(&ku_ways, hit->hop->slot, XDP_ABORTED) != XDP_REDIRECT)
@@ -228,25 +228,6 @@ static __always_inline __u32 living_ku0(void)
 	return conf && conf->ku0_ifindex && bpf_map_lookup_elem(&ku_xsks, &zero) ? conf->ku0_ifindex : 0;
 }
 
-/*
- * Gives the worker a copy of a FIN that will be repeated. It counts it, and whatever becomes of the copy, the flow says that one has passed.
- * HIT; or MISS_FLAGS: the packet itself has to go to the worker.
- */
-static __noinline int tell_worker(struct __sk_buff *skb, struct ku_hit *hit)
-{
-	__u32 ku0 = living_ku0(), queue = skb->queue_mapping;
-
-	if (ku0) {
-		if (address_to_ku1(skb, hit->link_slot | SLOT_SENT) || bpf_clone_redirect(skb, ku0, 0))
-			return MISS_FLAGS;
-		skb->queue_mapping = queue;
-		hit->told = 1;
-		count_miss(MISS_FLAGS);
-	}
-	hit->flow->cpu |= KU_FLOW_CLOSED;
-	return HIT;
-}
-
 SEC("tc")
 int ku_tc(struct __sk_buff *skb)
 {
@@ -287,13 +268,10 @@ int ku_tc(struct __sk_buff *skb)
 	}
 	if (miss == HIT)
 		miss = check_checksum(skb, skb->protocol, &hit);
-	if (miss == HIT && hit.closes)
-		miss = tell_worker(skb, &hit);
 	if (miss == HIT)
 		miss = rewrite_skb(skb, skb->protocol, &hit);
 	if (miss == HIT) {
-		if (!hit.told)
-			count_hit(&hit);
+		count_hit(&hit);
 		return bpf_redirect(ifindex, 0);
 	}
 	if (miss < 0)

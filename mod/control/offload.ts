@@ -13,6 +13,7 @@ import { type Conf, ConfigError, MAX_OFFLOAD_SESSIONS } from "../config/model.ts
 import { OFFLOAD_HOPS } from "../table/offload_layout.ts";
 import {
   bytesOf,
+  hasFin,
   mapParts,
   mendOffload,
   type OffloadMemory,
@@ -215,6 +216,12 @@ export class Offload {
       replyPackets: packetsOf(this.#memory, reply),
       replyBytes: bytesOf(this.#memory, reply),
     };
+  }
+
+  /** Whether both ends of such a session have closed it, in the kernel; the worker sees it within a second. */
+  isClosed(worker: number, offload: number): boolean {
+    const flow = worker * this.#share + offload - 1;
+    return offload > 0 && hasFin(this.#memory, flow) && hasFin(this.#memory, flow + this.#maps.sessions);
   }
 
   /** Flows of a worker. */

@@ -10,7 +10,13 @@
 import { formatAddress } from "../config/address.ts";
 import { Fields } from "../config/fields.ts";
 import { checkRange, checkWord } from "../config/rules.ts";
-import { SESSION_LAST_SEEN, SESSION_OFFLOAD, SESSION_ORIGINAL, type SessionTable } from "../table/session.ts";
+import {
+  SESSION_LAST_SEEN,
+  SESSION_OFFLOAD,
+  SESSION_ORIGINAL,
+  SESSION_STATE_CLOSING,
+  type SessionTable,
+} from "../table/session.ts";
 import { nowSeconds } from "../worker/clock.ts";
 import { parseEndpointRange, sharesBits } from "./endpoint_filter.ts";
 import type { Offload } from "./offload.ts";
@@ -36,7 +42,7 @@ const TCP = 6;
 
 type Sessions = Pick<SessionMemory, "four" | "six">;
 /** Who knows what the kernel has carried. */
-type Kernel = Pick<Offload, "countsOf">;
+type Kernel = Pick<Offload, "countsOf" | "isClosed">;
 
 /** Every session. */
 export function showSessions({ sessions, offload }: { sessions: Sessions; offload: Kernel }): ShowSession[] {
@@ -102,7 +108,9 @@ export function describeSession(
   const reply = entry + table.replyAt;
   const ports = words[original + 2 * width];
   const protocol = table.protocol(entry);
-  const state = table.state(entry);
+  const state = offload.isClosed(worker, words[entry + SESSION_OFFLOAD])
+    ? SESSION_STATE_CLOSING
+    : table.state(entry);
   return {
     worker,
     protocol: PROTOCOL_WORDS[protocol] ?? String(protocol),

@@ -4,8 +4,8 @@
  * A session is given to the kernel at the first packet that shows it will have more: a TCP connection when the pod has accepted it, anything
  * else at its second packet. Both directions at once, of which those are repeated that leave by attached interfaces. It is taken back by a
  * segment that may begin or break off a connection (SYN, RST), after both ends have closed it, by whatever frees it, and when its tables
- * change. SYN, FIN and RST always come to the worker, of FIN a copy while the kernel repeats it; that the client has gone on after the pod's
- * answer, which makes a connection an established one, the worker may learn by what the kernel has carried.
+ * change. SYN and RST always come to the worker. That the client has gone on after the pod's answer, which makes a connection an established
+ * one, and that either end has sent its FIN, it learns by what the kernel has carried, at the next search.
  *
  * Rule: the worker stays the authority. A session in the kernel cannot expire here by itself (session_layout.ts isExpired): the kernel
  * knows when its last packet was, and `followFlows` asks.

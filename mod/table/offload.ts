@@ -18,6 +18,7 @@ import { readTuple, writeFlow } from "./offload_flow.ts";
 import { HopRows, SCRATCH_HOP_WORDS } from "./offload_hops.ts";
 import {
   bytesOf,
+  hasFin,
   type OffloadMemory,
   offloadSessionsOf,
   type OffloadShare,
@@ -306,8 +307,7 @@ export class OffloadTable {
 
   /** Whether the kernel has repeated a FIN in this direction. */
   hasClosed(flow: number, direction: number): boolean {
-    const at = this.#at(flow) + direction * this.#replyWords + layout.FLOW_CPU;
-    return (this.#memory.flows[at] & layout.CPU_CLOSED) !== 0;
+    return hasFin(this.#memory, this.#first + flow + direction * this.#toReply);
   }
 
   /** Whether the flow leaves both ways as `hops` says. */

@@ -110,6 +110,11 @@ export function bytesOf({ flows, notes }: OffloadMemory, number: number): number
     readU64(notes, number * layout.NOTE_WORDS + layout.NOTE_BYTES);
 }
 
+/** Whether the kernel has repeated a FIN of flow number `number`. */
+export function hasFin({ flows }: OffloadMemory, number: number): boolean {
+  return (flows[number * layout.FLOW_WORDS + layout.FLOW_CPU] & layout.CPU_CLOSED) !== 0;
+}
+
 /** The tick in which a second begins, as programs count them. */
 export function tickOf(second: number): number {
   return Math.ceil(second * TICKS_PER_SECOND) % WORD | 0;

@@ -30,14 +30,7 @@ import type { Port } from "./port.ts";
 import { refill } from "./refill.ts";
 import { MAX_SLOT, namedUntil, NO_SLOT, readSlots } from "./slots.ts";
 import type { Tap } from "./tap.ts";
-import {
-  addressToHost,
-  PUNT_TAG_BYTES,
-  PUNT_TAG_EGRESS,
-  pushPuntTag,
-  SLOT_MAC_HI,
-  SLOT_SENT,
-} from "./punt.ts";
+import { addressToHost, PUNT_TAG_BYTES, PUNT_TAG_EGRESS, pushPuntTag } from "./punt.ts";
 
 const { ats, lengths, outSlots, slots } = burst;
 
@@ -161,7 +154,7 @@ function handleFrame(context: BurstContext, i: number): void {
   const length = lengths[i];
   const slot = slots[i];
   const frameStart = at & ~(context.frameBytes - 1);
-  if (slot === NO_SLOT) return handleUnnamed(context, frameStart, at, length);
+  if (slot === NO_SLOT) return dropUnnamed(context, frameStart);
   const verdict = processor.decide(at, length, slot, frameStart + context.frameBytes);
   finishFrame(context, verdict, frameStart, at, length, slot);
 }
@@ -173,7 +166,7 @@ function watchFrame(context: BurstContext, tap: Tap, i: number): void {
   const length = lengths[i];
   const slot = slots[i];
   const frameStart = at & ~(context.frameBytes - 1);
-  if (slot === NO_SLOT) return handleUnnamed(context, frameStart, at, length);
+  if (slot === NO_SLOT) return dropUnnamed(context, frameStart);
   const verdict = tap.process(processor, at, length, slot, frameStart + context.frameBytes);
   finishFrame(context, verdict, frameStart, at, length, slot);
 }
@@ -268,13 +261,9 @@ function releaseFrame(context: BurstContext, place: number): boolean {
   return true;
 }
 
-/** A frame that no interface sent; or a copy of a packet that the kernel has sent on: all but the sending is done with it. */
-function handleUnnamed(context: BurstContext, frameStart: number, at: number, length: number): void {
-  const { frames, processor } = context;
-  const isCopy = length >= 14 && frames.getUint32(at) === SLOT_MAC_HI;
-  const slot = isCopy ? frames.getUint16(at + 4) ^ SLOT_SENT : NO_SLOT;
-  if (slot <= MAX_SLOT) processor.decide(at, length, slot, frameStart + context.frameBytes);
-  else context.counters.node[COUNT_TX_UNKNOWN_SLOT]++;
+/** A frame on ku1 that no interface sent. */
+function dropUnnamed(context: BurstContext, frameStart: number): void {
+  context.counters.node[COUNT_TX_UNKNOWN_SLOT]++;
   context.pool.put(frameStart);
 }
 

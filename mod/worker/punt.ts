@@ -17,8 +17,6 @@
 
 /** First four bytes of the MACs that carry a slot: 02:6b:75:00. The slot is the last two. */
 export const SLOT_MAC_HI = 0x026b7500;
-/** With the slot: the frame is a copy of a packet that the steering programs have sent on (ffi/bpf/steering.bpf.c tell_worker). */
-export const SLOT_SENT = 0x8000;
 /** ku1's own MAC, 02:6b:75:01:00:00: its first four bytes are no slot's. */
 const KU1_MAC_HI = 0x026b7501;
 /** Bytes by which a tagged frame grows, in front. */

@@ -11,7 +11,7 @@ const { ats, lengths, slots } = burst;
 
 /** The highest slot: it travels in a VLAN id. */
 export const MAX_SLOT = 4094;
-/** Slot of frames that came from no interface, and of copies of what was sent on. */
+/** Slot of frames that came from no interface. */
 export const NO_SLOT = MAX_SLOT + 1;
 
 /** On ku1 the destination MAC names the interface; anything else was not sent by the steering programs. */

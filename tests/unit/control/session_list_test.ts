@@ -35,7 +35,7 @@ function add(table: SessionTable, { client, vip, pod, protocol = TCP, state = 0 
 }
 
 /** Nothing runs in the kernel. */
-const offload = { countsOf: () => null };
+const offload = { countsOf: () => null, isClosed: () => false };
 
 function memory(buckets: number) {
   const of = (width: 1 | 4) => [0, 1].map(() => SessionTable.create(buckets, width, SEED));

@@ -165,7 +165,7 @@ for (const family of FAMILIES) {
     assertEquals([node.offload.used, node.state], [0, SESSION_STATE_CLOSING], "the last word");
   });
 
-  test("a FIN of which the worker got no copy is seen by the next search", (node) => {
+  test("a FIN that the kernel has repeated is seen by the next search", (node) => {
     const { processor } = node.world;
     node.connect();
     const closed = (direction: number) => {
