@@ -92,6 +92,7 @@ const CLAIMS: Claim[] = [
   })),
   ...([
     ["ku-ring", "forward", "packets/s without offload to the C AF_XDP forwarder", 0.95, 1000],
+    ["ku", "forward", "packets/s to the C AF_XDP forwarder", 0.95, 1000],
     ["ku-ring", "nftables", "packets/s without offload to nftables", 1.25, 1000],
     ["ku", "nftables", "packets/s to nftables", 4.5, 1000],
     ["ku", "xdp", "packets/s to the static XDP program", 0.9, 1000],
@@ -117,12 +118,12 @@ const CLAIMS: Claim[] = [
     unit: "×",
     value: (all) => ratio(all, packets(ours, services), packets(ours, 1)),
   })),
-  {
-    what: "packets/s to iptables, 10,000 services",
+  ...[1000, 100_000].map((flows): Claim => ({
+    what: `packets/s to iptables, 10,000 services, ${text(flows)} flows`,
     ...least(10),
     unit: "×",
-    value: (all) => ratio(all, packets("ku", services), packets("iptables", services)),
-  },
+    value: (all) => ratio(all, packets("ku", services, flows), packets("iptables", services, flows)),
+  })),
   {
     what: "apply of 10,000 services × 4 pods",
     ...most(2000),
