@@ -61,7 +61,7 @@ export function listSessions(
   { sessions, offload }: { sessions: Sessions; offload: Kernel },
   params: unknown,
 ): SessionPage {
-  const { cursor, matches } = decodeQuery(params);
+  const { cursor, matches } = decodeQuery(params, offload);
   const now = nowSeconds();
   const tables = tablesOf(sessions);
   const found: ShowSession[] = [];
@@ -77,7 +77,7 @@ export function listSessions(
       table.forEach(
         now,
         (place) => {
-          if (matches(table, place)) found.push(describeSession(table, place, worker, now, offload));
+          if (matches(table, place, worker)) found.push(describeSession(table, place, worker, now, offload));
         },
         entry,
         LOOK_AT_ONCE,
@@ -108,9 +108,7 @@ export function describeSession(
   const reply = entry + table.replyAt;
   const ports = words[original + 2 * width];
   const protocol = table.protocol(entry);
-  const state = offload.isClosed(worker, words[entry + SESSION_OFFLOAD])
-    ? SESSION_STATE_CLOSING
-    : table.state(entry);
+  const state = stateOf(table, entry, worker, offload);
   return {
     worker,
     protocol: PROTOCOL_WORDS[protocol] ?? String(protocol),
@@ -122,6 +120,13 @@ export function describeSession(
     timeoutSeconds: table.timeouts[state],
     kernel: offload.countsOf(worker, words[entry + SESSION_OFFLOAD]),
   };
+}
+
+/** The worker's state, or the one that it will see when it next looks into the kernel's notes. */
+function stateOf(table: SessionTable, entry: number, worker: number, offload: Kernel): number {
+  return offload.isClosed(worker, table.words[entry + SESSION_OFFLOAD])
+    ? SESSION_STATE_CLOSING
+    : table.state(entry);
 }
 
 function stateWord(protocol: number, state: number): typeof SESSION_STATES[number] {
@@ -144,9 +149,9 @@ function bytesOf(words: Int32Array, at: number, width: number): Uint8Array {
   return bytes;
 }
 
-type Matcher = (table: SessionTable, entry: number) => boolean;
+type Matcher = (table: SessionTable, entry: number, worker: number) => boolean;
 
-function decodeQuery(params: unknown): { cursor: number; matches: Matcher } {
+function decodeQuery(params: unknown, offload: Kernel): { cursor: number; matches: Matcher } {
   const fields = new Fields(params ?? {}, "", "params");
   const cursor = checkRange("cursor", fields.number("cursor") ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const matchers: Matcher[] = [];
@@ -164,10 +169,12 @@ function decodeQuery(params: unknown): { cursor: number; matches: Matcher } {
   const state = fields.string("state");
   if (state !== undefined) {
     checkWord("state", state, SESSION_STATES);
-    matchers.push((table, entry) => stateWord(table.protocol(entry), table.state(entry)) === state);
+    matchers.push((table, entry, worker) =>
+      stateWord(table.protocol(entry), stateOf(table, entry, worker, offload)) === state
+    );
   }
   fields.end();
-  return { cursor, matches: (table, entry) => matchers.every((matcher) => matcher(table, entry)) };
+  return { cursor, matches: (...at) => matchers.every((matcher) => matcher(...at)) };
 }
 
 const protocolWord = (protocol: number): string => PROTOCOL_WORDS[protocol] ?? String(protocol);

@@ -5,7 +5,12 @@ import { parseAddress } from "../../../mod/config/address.ts";
 import { ConfigError } from "../../../mod/config/model.ts";
 import type { ShowSession } from "../../../mod/control/protocol.ts";
 import { listSessions, showSessions } from "../../../mod/control/session_list.ts";
-import { SESSION_STATE_ESTABLISHED, SessionTable } from "../../../mod/table/session.ts";
+import {
+  SESSION_OFFLOAD,
+  SESSION_ORIGINAL,
+  SESSION_STATE_ESTABLISHED,
+  SessionTable,
+} from "../../../mod/table/session.ts";
 import { nowSeconds } from "../../../mod/worker/clock.ts";
 
 const SEED = new Uint32Array(8).fill(7);
@@ -115,6 +120,34 @@ Deno.test("listSessions() filters by prefix, address, port, protocol, state, all
   assertEquals(clients({ state: "active" }), ["10.0.1.1:2000"]);
   assertEquals(clients({ state: "closing", vip: "10.96.0.1" }), []);
   assertEquals(clients({ pod: "10.9.9.9" }), []);
+});
+
+Deno.test("listSessions(): a connection that both ends have closed in the kernel is closing, before its worker knows", () => {
+  const sessions = memory(64);
+  const tuple = {
+    vip: ["10.96.0.1", 80],
+    pod: ["10.1.0.1", 8080],
+    state: SESSION_STATE_ESTABLISHED,
+  } as const;
+  for (const client of ["10.0.0.1", "10.0.0.2"]) {
+    add(sessions.four[1], { ...tuple, vip: [...tuple.vip], pod: [...tuple.pod], client: [client, 1000] });
+  }
+  const table = sessions.four[1];
+  table.forEach(nowSeconds(), (entry) => {
+    if (table.words[entry + SESSION_ORIGINAL] === words("10.0.0.2")[0]) {
+      table.words[entry + SESSION_OFFLOAD] = 5;
+    }
+  });
+  const kernel = {
+    countsOf: () => null,
+    isClosed: (worker: number, offload: number) => worker === 1 && offload === 5,
+  };
+  const states = (state?: string) =>
+    listSessions({ sessions, offload: kernel }, { cursor: 0, ...(state && { state }) }).sessions
+      .map((session) => [session.client, session.state]).sort();
+  assertEquals(states(), [["10.0.0.1:1000", "established"], ["10.0.0.2:1000", "closing"]]);
+  assertEquals(states("closing"), [["10.0.0.2:1000", "closing"]]);
+  assertEquals(states("established"), [["10.0.0.1:1000", "established"]]);
 });
 
 Deno.test("listSessions() refuses what it does not understand", () => {
