@@ -10,6 +10,7 @@
  */
 
 import type { BpfMap } from "./bpf_map.ts";
+import { KeyCounts } from "./key_counts.ts";
 
 /** Bytes of one key. */
 export const KEY_BYTES = 20;
@@ -25,6 +26,8 @@ export const PLEN_NODE_PORT = 255;
 const PROTOCOL_ANY = 255;
 /** IPv4 lengths count from here. */
 const IP4_PLEN = 96;
+/** Third word of an IPv4 address: two bytes of zeros, two of ones. */
+const MAPPED_WORD = 0xffff0000 | 0;
 /** Distinct prefix lengths of one family, besides hosts (maps.h KU_MAX_LENGTHS). */
 export const MAX_LENGTHS = 32;
 /** Entries of a map, derived ones included (maps.h KU_MAX_KEYS). */
@@ -64,44 +67,34 @@ export function writeKey(to: Uint8Array, at: number, key: SteeringKey): void {
 }
 
 const scratch = new Uint8Array(KEY_BYTES);
+const scratchWords = new Int32Array(scratch.buffer);
 const scratchUnits = new Uint16Array(scratch.buffer);
-const KEY_UNITS = KEY_BYTES / 2;
-
-/** The key in `scratch` as a string of 16-bit units, for use in a Map. Written out: spreading takes ten times as long. */
-function scratchText(): string {
-  const u = scratchUnits;
-  return String.fromCharCode(u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9]);
-}
 
 /** A short text that keys which the maps hold as one have in common, and no others. */
 export function keyText(key: SteeringKey): string {
   writeKey(scratch, 0, key);
-  return scratchText();
+  const u = scratchUnits; // written out: spreading takes ten times as long
+  return String.fromCharCode(u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9]);
 }
 
-/** What the text of an IPv4 key begins with: ten zero bytes, two of ones. */
-const IP4_START = "\0\0\0\0\0\uffff";
-
-function textsToBytes(texts: readonly string[]): Uint8Array<ArrayBuffer> {
-  const units = new Uint16Array(texts.length * KEY_UNITS);
-  for (let i = 0; i < texts.length; i++) {
-    for (let j = 0; j < KEY_UNITS; j++) units[i * KEY_UNITS + j] = texts[i].charCodeAt(j);
-  }
-  return new Uint8Array(units.buffer);
-}
-
-/** Calls `visit` with the text of `key` and that of its derived entry. */
-function visitTexts(key: SteeringKey, visit: (text: string) => void): void {
+/** Calls `visit` when `scratch` holds `key`, and again when it holds its derived entry. */
+function visitEntries(key: SteeringKey, visit: () => void): void {
   writeKey(scratch, 0, key);
-  visit(scratchText());
+  visit();
   if (key.prefixLength === PLEN_NODE_PORT) return;
   scratch[KEY_PROTOCOL] = PROTOCOL_ANY;
   scratch[KEY_PORT] = scratch[KEY_PORT + 1] = 0;
-  visit(scratchText());
+  visit();
 }
 
 /** Entries by prefix length, of IPv4 and IPv6. */
 type FamilyCounts = [Map<number, number>, Map<number, number>];
+
+/** Some of the entries that a table counts. */
+interface Entries {
+  from: KeyCounts;
+  places: readonly number[];
+}
 
 /** Called with the lengths of IPv4 and IPv6 prefixes in use, longest first, and whether there are node ports. */
 export type LengthsChange = (lengths: readonly [number[], number[]], hasNodePorts: boolean) => void;
@@ -111,7 +104,7 @@ export class KeyTable {
   readonly #map: Pick<BpfMap, "updateMany" | "deleteMany">;
   readonly #lengthsChange: LengthsChange;
   /** How often each entry is wanted. */
-  #counts = new Map<string, number>();
+  #counts = new KeyCounts();
   /** Entries by family (0 IPv4, 1 IPv6) and prefix length. */
   #lengths: FamilyCounts = [new Map(), new Map()];
 
@@ -127,12 +120,23 @@ export class KeyTable {
 
   /** Makes `keys` the whole content; writes only the difference. Throws RangeError or SystemError. */
   replaceAll(keys: readonly SteeringKey[]): void {
-    const counts = new Map<string, number>();
-    for (const key of keys) visitTexts(key, (text) => counts.set(text, (counts.get(text) ?? 0) + 1));
-    const added = [...counts.keys()].filter((text) => !this.#counts.has(text));
-    const removed = [...this.#counts.keys()].filter((text) => !counts.has(text));
-    this.#write(added, removed, counts.size);
-    this.#counts = counts;
+    const before = this.#counts;
+    const after = new KeyCounts();
+    after.reserve(2 * keys.length);
+    before.reserve(2 * keys.length);
+    const added: number[] = [];
+    const kept = new Set<number>();
+    const count = () => {
+      const place = after.placeOf(scratchWords);
+      after.set(place, after.get(place) + 1);
+      const own = before.placeOf(scratchWords);
+      if (before.get(own) > 0) kept.add(own);
+      else if (after.get(place) === 1) added.push(place);
+    };
+    for (const key of keys) visitEntries(key, count);
+    const removed = before.places().filter((place) => !kept.has(place));
+    this.#write({ from: after, places: added }, { from: before, places: removed }, after.size);
+    this.#counts = after;
   }
 
   /** Adds keys. Throws RangeError or SystemError, and then has changed nothing of its own. */
@@ -145,43 +149,44 @@ export class KeyTable {
     this.#change(keys, -1);
   }
 
-  /** Counts first, since a table of a hundred thousand texts is what takes the time, and back if the kernel's map was not written. */
+  /** Counts first, and back if the kernel's map was not written. */
   #change(keys: readonly SteeringKey[], by: number): void {
     const counts = this.#counts;
-    const texts: string[] = [], befores: number[] = [], added: string[] = [], removed: string[] = [];
-    const set = (text: string, count: number) => {
-      if (count > 0) counts.set(text, count);
-      else counts.delete(text);
+    counts.reserve(2 * keys.length);
+    const places: number[] = [], befores: number[] = [], added: number[] = [], removed: number[] = [];
+    const count = () => {
+      const place = counts.placeOf(scratchWords);
+      const before = counts.get(place);
+      places.push(place);
+      befores.push(before);
+      counts.set(place, before + by);
+      if (before === 0 && by > 0) added.push(place);
+      if (before > 0 && before + by === 0) removed.push(place);
     };
-    for (const key of keys) {
-      visitTexts(key, (text) => {
-        const before = counts.get(text) ?? 0;
-        texts.push(text);
-        befores.push(before);
-        set(text, before + by);
-        if (before === 0 && by > 0) added.push(text);
-        if (before > 0 && before + by === 0) removed.push(text);
-      });
-    }
+    for (const key of keys) visitEntries(key, count);
     try {
-      this.#write(added, removed, counts.size);
+      this.#write({ from: counts, places: added }, { from: counts, places: removed }, counts.size);
     } catch (error) {
-      for (let i = texts.length - 1; i >= 0; i--) set(texts[i], befores[i]);
+      for (let i = places.length - 1; i >= 0; i--) counts.set(places[i], befores[i]);
       throw error;
     }
   }
 
   /** Writes entries, of which there are `size` then, and the lengths. */
-  #write(added: readonly string[], removed: readonly string[], size: number): void {
+  #write(added: Entries, removed: Entries, size: number): void {
     if (size > MAX_KEYS) throw new RangeError(`More than ${MAX_KEYS} addresses and ports to steer`);
     const lengths: FamilyCounts = [new Map(this.#lengths[0]), new Map(this.#lengths[1])];
-    for (const text of added) countLength(lengths, text, 1);
-    for (const text of removed) countLength(lengths, text, -1);
+    countLengths(lengths, added, 1);
+    countLengths(lengths, removed, -1);
     const lists: [number[], number[]] = [lengthsInUse(lengths[0]), lengthsInUse(lengths[1])];
     // Entries are there before their length is looked for, and go after it.
-    this.#map.updateMany(textsToBytes(added), new Uint8Array(new ArrayBuffer(added.length * 4)).fill(1));
-    if (added.length + removed.length > 0) this.#lengthsChange(lists, lengths[1].has(PLEN_NODE_PORT));
-    this.#map.deleteMany(textsToBytes(removed));
+    const count = added.places.length;
+    this.#map.updateMany(
+      added.from.bytesAt(added.places),
+      new Uint8Array(new ArrayBuffer(count * 4)).fill(1),
+    );
+    if (count + removed.places.length > 0) this.#lengthsChange(lists, lengths[1].has(PLEN_NODE_PORT));
+    this.#map.deleteMany(removed.from.bytesAt(removed.places));
     this.#lengths = lengths;
   }
 }
@@ -195,12 +200,16 @@ function lengthsInUse(counts: ReadonlyMap<number, number>): number[] {
   return list;
 }
 
-function countLength(lengths: FamilyCounts, text: string, by: number): void {
-  const plen = text.charCodeAt(KEY_PLEN / 2) & 0xff; // units are little-endian, as the host
-  const map = lengths[text.startsWith(IP4_START) && plen >= IP4_PLEN ? 0 : 1];
-  const count = (map.get(plen) ?? 0) + by;
-  if (count > 0) map.set(plen, count);
-  else map.delete(plen);
+function countLengths(lengths: FamilyCounts, { from, places }: Entries, by: number): void {
+  for (const place of places) {
+    const plen = from.word(place, KEY_PLEN / 4) & 0xff; // words are little-endian, as the host
+    const isMapped = from.word(place, 0) === 0 && from.word(place, 1) === 0 &&
+      from.word(place, 2) === MAPPED_WORD;
+    const map = lengths[isMapped && plen >= IP4_PLEN ? 0 : 1];
+    const count = (map.get(plen) ?? 0) + by;
+    if (count > 0) map.set(plen, count);
+    else map.delete(plen);
+  }
 }
 
 /** The value of ku_lens for one family. */
