@@ -129,25 +129,40 @@ function mapped(octets: ArrayLike<number>): Uint8Array {
   return bytes;
 }
 
-/** The 16 bytes of the mapped form from dotted decimal text, or null. Sign by sign: a configuration has a hundred thousand of them. */
-function mappedFrom(text: string): Uint8Array | null {
-  const bytes = new Uint8Array(16);
-  bytes[10] = bytes[11] = 0xff;
-  let at = MAPPED_BYTES;
+/**
+ * The IPv4 address that dotted decimal text says, 0 … 2^32 - 1, or -1. There is one such text for each address, the canonical one. Sign by
+ * sign, and as a number: a configuration has a hundred thousand of them.
+ */
+export function parseIp4(text: string): number {
+  let address = 0;
+  let octets = 0;
   let octet = -1; // no digit yet
   for (let i = 0; i <= text.length; i++) {
     const sign = i < text.length ? text.charCodeAt(i) : DOT;
     if (sign === DOT) {
-      if (octet < 0 || at === 16) return null;
-      bytes[at++] = octet;
+      if (octet < 0 || ++octets > 4) return -1;
+      address = address << 8 | octet;
       octet = -1;
     } else {
-      if (sign < DIGIT_0 || sign > DIGIT_9 || octet === 0) return null; // 0 has no digit after it
+      if (sign < DIGIT_0 || sign > DIGIT_9 || octet === 0) return -1; // 0 has no digit after it
       octet = (octet < 0 ? 0 : 10 * octet) + sign - DIGIT_0;
-      if (octet > 255) return null;
+      if (octet > 255) return -1;
     }
   }
-  return at === 16 ? bytes : null;
+  return octets === 4 ? address >>> 0 : -1;
+}
+
+/** The 16 bytes of the mapped form from dotted decimal text, or null. */
+function mappedFrom(text: string): Uint8Array | null {
+  const address = parseIp4(text);
+  if (address < 0) return null;
+  const bytes = new Uint8Array(16);
+  bytes[10] = bytes[11] = 0xff;
+  bytes[12] = address >>> 24;
+  bytes[13] = address >>> 16;
+  bytes[14] = address >>> 8;
+  bytes[15] = address;
+  return bytes;
 }
 
 /** The 16 bytes of IPv6 text, or null. `::` stands for one group or more (RFC 4291 §2.2). */

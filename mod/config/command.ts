@@ -64,7 +64,7 @@ function decode(method: Command["method"], fields: Fields): Command {
         }),
       };
     case "vip":
-      return { method, params: withoutUndefined({ ...decodeVip(fields), del: fields.boolean("del") }) };
+      return { method, params: withoutUndefined({ ...vipOptions(fields), del: fields.boolean("del") }) };
     case "pod":
       return { method, params: decodePod(fields) };
     case "setInterface":
@@ -98,10 +98,16 @@ export function decodeConf(fields: Fields): ConfParams {
 
 /** The keys of a VIP except `del` and `pods`, in the file as on the socket. */
 export function decodeVip(fields: Fields): VipParams {
-  const selector = decodeSelector(fields);
+  return withoutUndefined(vipOptions(fields));
+}
+
+function vipOptions(fields: Fields): VipParams {
+  const { prefix, protocol, port } = selectorOf(fields);
   const type = fields.string("type");
-  return withoutUndefined({
-    ...selector,
+  return {
+    prefix,
+    protocol,
+    port,
     targetPort: fields.nullableNumber("targetPort"),
     nodePort: fields.nullableNumber("nodePort"),
     type: type === undefined ? undefined : checkWord(fields.at("type"), type, TYPE_WORDS),
@@ -111,7 +117,7 @@ export function decodeVip(fields: Fields): VipParams {
     masquerade: fields.boolean("masquerade"),
     sources: decodeTexts(fields, "sources"),
     service: fields.nullableString("service"),
-  });
+  };
 }
 
 export function decodeMode(fields: Fields): Mode | undefined {
@@ -120,13 +126,17 @@ export function decodeMode(fields: Fields): Mode | undefined {
 }
 
 function decodeSelector(fields: Fields): VipSelector {
+  return withoutUndefined(selectorOf(fields));
+}
+
+function selectorOf(fields: Fields): VipSelector {
   const prefix = fields.requiredString("prefix");
   const protocol = fields.nullableString("protocol");
-  return withoutUndefined({
+  return {
     prefix,
     protocol: typeof protocol === "string" ? checkProtocol(protocol, fields.at("protocol")) : protocol,
     port: fields.nullableNumber("port"),
-  });
+  };
 }
 
 /** A list of texts; undefined when absent. */

@@ -12,7 +12,8 @@ export const UNKNOWN_KEY = "unknown key";
 
 export class Fields {
   readonly #object: Record<string, unknown>;
-  readonly #known: Set<string> = new Set();
+  /** Keys that were asked for; a list, since they are few and a file of services has ten thousands of maps. */
+  readonly #known: string[] = [];
 
   /** `path` names the object in errors: "" for the whole, else such as "vips[3]". */
   constructor(value: unknown, readonly path: string, whole = "document") {
@@ -24,7 +25,7 @@ export class Fields {
 
   /** The value as it stands; undefined when absent. */
   raw(key: string): unknown {
-    this.#known.add(key);
+    this.#known.push(key);
     return Object.hasOwn(this.#object, key) ? this.#object[key] : undefined;
   }
 
@@ -59,11 +60,13 @@ export class Fields {
   }
 
   nullableString(key: string): string | null | undefined {
-    return this.raw(key) === null ? null : this.string(key);
+    const value = this.raw(key);
+    return value === null || typeof value === "string" ? value : this.string(key);
   }
 
   nullableNumber(key: string): number | null | undefined {
-    return this.raw(key) === null ? null : this.number(key);
+    const value = this.raw(key);
+    return value === null || typeof value === "number" ? value : this.number(key);
   }
 
   /** A text that must be there. */
@@ -75,9 +78,10 @@ export class Fields {
 
   /** Every key has to have been read by now. */
   end(): void {
-    const unknown = Object.keys(this.#object).find((key) => !this.#known.has(key));
-    if (unknown === undefined) return;
-    throw new ConfigError(this.at(unknown), UNKNOWN_KEY, `use one of ${[...this.#known].join(", ")}`);
+    for (const key in this.#object) {
+      if (this.#known.includes(key) || !Object.hasOwn(this.#object, key)) continue;
+      throw new ConfigError(this.at(key), UNKNOWN_KEY, `use one of ${[...new Set(this.#known)].join(", ")}`);
+    }
   }
 }
 

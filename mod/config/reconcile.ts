@@ -154,8 +154,9 @@ function reconcileVips(
     if (current.vips.has(key)) continue;
     next.revision++;
     next.adopt({ ...vip, revision: next.revision });
-    changes.push({ kind: "vipAdded", key: keyOf(vip) });
-    for (const address of vip.pods.keys()) changes.push({ kind: "podAdded", key: keyOf(vip), address });
+    const own = keyOf(vip);
+    changes.push({ kind: "vipAdded", key: own });
+    for (const address of vip.pods.keys()) changes.push({ kind: "podAdded", key: own, address });
   }
   return changes;
 }

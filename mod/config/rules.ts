@@ -13,8 +13,10 @@ import {
   formatAddress,
   formatPrefix,
   hasHostBits,
+  MAPPED_BYTES,
   networkOf,
   parseAddress,
+  parseIp4,
   parsePrefix,
   type Prefix,
 } from "./address.ts";
@@ -49,11 +51,26 @@ function unusableName(prefix: Prefix): string | null {
   return null;
 }
 
+/** First octets of IPv4 addresses some of which are unusable: all others need no closer look. */
+const SUSPECT_OCTETS = new Uint8Array(256);
+for (const [{ family, bytes, length }] of UNUSABLE) {
+  const first = bytes[MAPPED_BYTES];
+  if (family === 4) SUSPECT_OCTETS.fill(1, first, first + (1 << Math.max(0, 8 - length)));
+}
+
+/** Whether `text` is the canonical text of an IPv4 address that can be used: mostly it is, and then there is no more to find out. */
+function isPlainIp4(text: string): boolean {
+  const address = parseIp4(text);
+  return address >= 0 && SUSPECT_OCTETS[address >>> 24] === 0;
+}
+
 /** fe80::/10 means nothing without an interface. */
 const LINK_LOCAL = parsePrefix("fe80::/10")!;
 
 /** A prefix in canonical text with its family; an address alone is a host prefix. */
 export function checkPrefix(what: string, text: string): { text: string; family: Family; length: number } {
+  const host = text.endsWith("/32") ? text.slice(0, -3) : text;
+  if (isPlainIp4(host)) return { text: host === text ? `${host}/32` : text, family: 4, length: 32 };
   const prefix = parsePrefix(text);
   if (!prefix) {
     throw new ConfigError(
@@ -94,6 +111,7 @@ export function checkSourcePrefix(what: string, text: string, family: Family): s
 
 /** A unicast address in canonical text with its family. */
 export function checkAddress(what: string, text: string): { text: string; family: Family } {
+  if (isPlainIp4(text)) return { text, family: 4 };
   const address = parseAddress(text);
   if (!address) throw new ConfigError(what, text, "give an address such as 10.0.1.2 or 2001:db8::2");
   const { family, bytes } = address;

@@ -86,7 +86,7 @@ export class ConfigState {
   #byPrefix: Map<string, Set<VipState>> = new Map();
   #byNodePort: Map<number, Set<VipState>> = new Map();
   /** While a batch is under way: steps that take back what it did, in the order in which it did them. */
-  #undo: { steps: (() => void)[]; deletes: boolean } | null = null;
+  #undo: { steps: (() => void)[]; deletes: boolean; revision: number } | null = null;
 
   constructor(readonly checks: Checks = {}) {}
 
@@ -150,7 +150,7 @@ export class ConfigState {
   applyAll(commands: readonly Command[]): Change[] {
     const { revision } = this;
     const steps: (() => void)[] = [];
-    this.#undo = { steps, deletes: false };
+    this.#undo = { steps, deletes: false, revision };
     const changes: Change[] = [];
     try {
       commands.forEach((command, index) => {
@@ -240,7 +240,7 @@ export class ConfigState {
     this.#checkRoom(spec);
     this.revision++;
     const vip = { ...spec, revision: this.revision };
-    this.#insert(vip);
+    this.#insert(vip, shown);
     this.#undo?.steps.push(() => this.#remove(vip));
     return [{ kind: "vipAdded", key: keyOf(spec) }];
   }
@@ -362,7 +362,8 @@ export class ConfigState {
 
   /** Before its pods change. */
   #keepPods(vip: VipState): void {
-    if (this.#undo === null) return;
+    // One that was made or changed in this batch goes, or has its pods back, by an earlier step.
+    if (this.#undo === null || vip.revision > this.#undo.revision) return;
     const before = { pods: new Map(vip.pods), revision: vip.revision };
     this.#undo.steps.push(() => Object.assign(vip, before));
   }
@@ -373,8 +374,8 @@ export class ConfigState {
     if (vip.nodePort !== null) forget(this.#byNodePort, vip.nodePort, vip);
   }
 
-  #insert(vip: VipState): void {
-    this.vips.set(vipKeyText(vip), vip);
+  #insert(vip: VipState, key = vipKeyText(vip)): void {
+    this.vips.set(key, vip);
     remember(this.#byPrefix, vip.prefix, vip);
     if (vip.nodePort !== null) remember(this.#byNodePort, vip.nodePort, vip);
   }

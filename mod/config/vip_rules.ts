@@ -32,7 +32,12 @@ import {
 
 /** The canonical key of a VIP that is to be added or deleted. */
 export function checkVipKey(params: Pick<VipParams, "prefix" | "protocol" | "port">): VipKey {
-  const { key } = checkSelector(params);
+  return checkWholeKey(params).key;
+}
+
+/** The same, and its family. */
+function checkWholeKey(params: VipSelector): { key: VipKey; family: Family } {
+  const { key, family } = checkSelector(params);
   if (key.protocol !== null && key.port === null) {
     throw new ConfigError(
       "protocol",
@@ -40,26 +45,26 @@ export function checkVipKey(params: Pick<VipParams, "prefix" | "protocol" | "por
       "give a port too: a VIP without port takes every protocol",
     );
   }
-  return key;
+  return { key, family };
 }
 
-/** The canonical parts of a selector, absent ones null, and how to show in an error what was asked for. */
-export function checkSelector(selector: VipSelector): { key: VipKey; shown: string } {
+/** The canonical parts of a selector, absent ones null, its family, and how to show in an error what was asked for. */
+export function checkSelector(selector: VipSelector): { key: VipKey; family: Family; shown: string } {
   const protocol = selector.protocol ?? null;
   const port = selector.port ?? null;
+  const { text: prefix, family } = checkPrefix("prefix", selector.prefix);
   const key: VipKey = {
-    prefix: checkPrefix("prefix", selector.prefix).text,
+    prefix,
     protocol: protocol === null ? null : checkProtocol(protocol),
     port: port === null ? null : checkPort("port", port),
   };
   const half = key.port === null && key.protocol !== null;
-  return { key, shown: half ? `${key.prefix} ${key.protocol}` : vipKeyText(key) };
+  return { key, family, shown: half ? `${key.prefix} ${key.protocol}` : vipKeyText(key) };
 }
 
 /** A whole VIP, without pods, from the parameters of `ku vip`. */
 export function checkVip(params: VipParams): VipSpec {
-  const { family } = checkPrefix("prefix", params.prefix);
-  const key = checkVipKey(params);
+  const { key, family } = checkWholeKey(params);
   const targetPort = params.targetPort ?? null;
   const nodePort = params.nodePort ?? null;
   if (targetPort !== null) checkPort("target_port", targetPort);
@@ -136,9 +141,9 @@ export function shareProtocol(a: VipKey, b: VipKey): boolean {
 export function checkPodAddresses(vip: VipState, texts: readonly string[]): string[] {
   if (texts.length === 0) throw new ConfigError("pod", vipKeyText(vip), "give at least one pod address");
   const addresses = new Set<string>();
+  const wanted = podFamily(vip.type);
   for (const text of texts) {
     const { text: address, family } = checkAddress("pod", text);
-    const wanted = podFamily(vip.type);
     if (family !== wanted) {
       throw new ConfigError(
         "pod",

@@ -76,7 +76,14 @@ export function reportChanges(
 
 /** The VIPs that changes are about, each once. */
 function keysOf(changes: readonly Change[]): string[] {
-  return [...new Set(changes.flatMap((change) => "key" in change ? [vipKeyText(change.key)] : []))];
+  const keys = new Set<string>();
+  let last: VipKey | null = null;
+  for (const change of changes) {
+    if (!("key" in change) || change.key === last) continue; // those of one VIP stand together
+    last = change.key;
+    keys.add(vipKeyText(last));
+  }
+  return [...keys];
 }
 
 function reportInterfaces(state: ConfigState, next: ConfigState, changes: readonly Change[]) {
