@@ -70,10 +70,16 @@ export class RequestSocket {
 
   #executeBatch(orders: readonly Order[]): (SystemError | null)[] {
     const first = this.#sequence + 1;
+    // Carried out in order, and a refusal is always told: only the last need be acknowledged.
+    const last = orders.length - 1;
     this.#socket.send(
-      concatenate(orders.map(({ message }) => this.#stamp(message, NLM_F_REQUEST | NLM_F_ACK))),
+      concatenate(
+        orders.map(({ message }, i) =>
+          this.#stamp(message, i === last ? NLM_F_REQUEST | NLM_F_ACK : NLM_F_REQUEST)
+        ),
+      ),
     );
-    const results: (SystemError | null)[] = [];
+    const results: (SystemError | null)[] = orders.map(() => null);
     this.#receiveUntil((view, message) => {
       const index = message.sequence - first;
       if (message.type !== NLMSG_ERROR || index < 0 || index >= orders.length) return false;

@@ -128,7 +128,7 @@ Deno.test("MessageWriter pads attributes and sets lengths that read back", () =>
   writer.struct(rt.RTMSG_BYTES).setUint8(0, 42);
   writer.attributeText(1, "ab").nested(2, () => writer.attributeU32(3, 0xfffffffe)).attributeU8(4, 7);
   const bytes = writer.finish();
-  const view = new DataView(bytes.buffer);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   const [message] = readMessages(view, bytes.length);
   assertEquals([message.type, message.flags, message.end - message.at, view.getUint8(message.at)], [
     99,
