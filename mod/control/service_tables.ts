@@ -253,15 +253,16 @@ export class ServiceTables {
     record.vip = vip;
     record.revision = vip.revision;
     for (const pod of record.pods.values()) pod.removed = !vip.pods.has(pod.address);
+    const protocols = protocolsOf(vip);
     for (const { address, weight } of vip.pods.values()) {
-      const pod = record.pods.get(address) ?? this.#addPod(record, vip, address);
+      const pod = record.pods.get(address) ?? this.#addPod(record, vip, address, protocols);
       pod.weight = weight;
     }
     for (const pod of record.pods.values()) {
       const flags = pod.removed ? POD_REMOVED : pod.weight === 0 ? POD_DRAINING : POD_ACTIVE;
       this.#pods.set(pod.id, flags, record.id, pod.bytes);
     }
-    this.#fill(record, retired);
+    const podCount = this.#fill(record, retired);
     this.#writeSources(record, retired);
     this.#services.set(record.id, {
       flags: service.SERVICE_IN_USE | (vip.srcIpSticky ? service.SERVICE_STICKY : 0) |
@@ -272,18 +273,23 @@ export class ServiceTables {
       targetPort: vip.targetPort ?? 0,
       slotsAt: record.slotsAt,
       slotsMask: record.slotsLength - 1,
-      podCount: [...record.pods.values()].filter((pod) => !pod.removed && pod.weight > 0).length,
+      podCount,
       stickySeconds: vip.stickyTimeout ?? 0,
       sourcesAt: record.sourcesAt,
     });
   }
 
-  #addPod(record: ServiceRecord, vip: VipState, address: string): PodRecord {
+  #addPod(
+    record: ServiceRecord,
+    vip: VipState,
+    address: string,
+    protocols: readonly number[],
+  ): PodRecord {
     const id = this.#podIds.take();
     if (id < 0) throw new ConfigError("pod", address, `is one too many on this node: at most ${MAX_POD_IDS}`);
     if (id >= this.#pods.capacity) this.#pods = new PodTable(grown(this.#pods.buffer));
     const { bytes } = parseAddress(address)!;
-    const keys = podKeys(vip, bytes);
+    const keys = podKeys(vip, bytes, protocols);
     this.podKeys.add(keys);
     const pod: PodRecord = { id, address, bytes, weight: 0, removed: false, slots: 0, keys };
     record.pods.set(address, pod);
@@ -293,29 +299,37 @@ export class ServiceTables {
   /** A new piece for the prefixes of clients; the old one may still be read. */
   #writeSources(record: ServiceRecord, retired: Retired): void {
     if (record.sourcesLength > 0) retired.pieces.push({ at: record.sourcesAt, length: record.sourcesLength });
+    record.sourcesLength = 0;
+    if (record.vip.sources.length === 0) return;
     const prefixes = record.vip.sources.map((text) => {
       const prefix = parsePrefix(text)!;
       return { bytes: prefix.bytes, length: mappedLength(prefix) };
     });
-    record.sourcesLength = prefixes.length === 0 ? 0 : sourcesWords(prefixes.length);
-    if (record.sourcesLength === 0) return;
+    record.sourcesLength = sourcesWords(prefixes.length);
     record.sourcesAt = this.#arena.take(record.sourcesLength);
     writeSources(this.#arena.piece(record.sourcesAt, record.sourcesLength), prefixes);
   }
 
-  /** A new piece of slots; the old one may still be read. */
-  #fill(record: ServiceRecord, retired: Retired): void {
+  /** A new piece of slots; the old one may still be read. Returns how many pods have some. */
+  #fill(record: ServiceRecord, retired: Retired): number {
     if (record.slotsAt >= 0) retired.pieces.push({ at: record.slotsAt, length: record.slotsLength });
     record.slotsLength = record.vip.newLen;
     record.slotsAt = this.#arena.take(record.slotsLength);
     const slots = this.#arena.piece(record.slotsAt, record.slotsLength);
-    const pods = [...record.pods.values()].filter((pod) => !pod.removed);
+    const pods: PodRecord[] = [];
+    let podCount = 0;
+    for (const pod of record.pods.values()) {
+      pod.slots = 0;
+      if (pod.removed) continue;
+      pods.push(pod);
+      if (pod.weight > 0) podCount++;
+    }
     const shares = fillMaglev(
       slots,
       pods.map((pod) => ({ id: pod.id, address: pod.bytes, weight: pod.weight })),
     );
-    for (const pod of record.pods.values()) pod.slots = 0;
     pods.forEach((pod, i) => pod.slots = shares[i]);
+    return podCount;
   }
 }
 

@@ -28,10 +28,16 @@ export function vipKeys(vip: VipSpec, prefix: Prefix): SteeringKey[] {
   return keys;
 }
 
-/** The keys of ku_pods that a pod of a VIP needs, by its 16 bytes of address: its answers are ku's. */
-export function podKeys(vip: VipSpec, address: Uint8Array): SteeringKey[] {
+/** The keys of ku_pods that a pod of a VIP needs, by its 16 bytes of address: its answers are ku's. `protocols` are the VIP's. */
+export function podKeys(
+  vip: VipSpec,
+  address: Uint8Array,
+  protocols: readonly number[] = protocolsOf(vip),
+): SteeringKey[] {
   const port = vip.targetPort ?? 0;
-  return protocolsOf(vip).map((protocol) => ({ address, prefixLength: PLEN_HOST, protocol, port }));
+  const keys: SteeringKey[] = [];
+  for (const protocol of protocols) keys.push({ address, prefixLength: PLEN_HOST, protocol, port });
+  return keys;
 }
 
 /** IP protocol numbers in keys and match entries: 0 stands for all. */
