@@ -94,9 +94,15 @@ const BY_THEMSELVES = [
 /** Of `show`, whose word may be left out. */
 const SHOWN = ["sessions", "session", "node", "vips", "interfaces", "offload"];
 
-/** What one line of text says; null for a blank one. Throws UsageError or ConfigError. */
+/** What one line of text says; null for a blank one. Rejects with UsageError or ConfigError. */
+// deno-lint-ignore require-await -- what is thrown becomes a rejection
 export async function parseLine(text: string): Promise<Said | null> {
-  const words = text.replace(/(^|\s)#.*$/, "").trim().split(/\s+/).filter((word) => word !== "");
+  return readLine(text);
+}
+
+/** The same, at once but for a task, whose module may have to be loaded: ten thousands of lines do not wait for each other. */
+function readLine(text: string): Said | null | Promise<Said> {
+  const words = wordsOfLine(text);
   const json = words.includes("--json");
   const own = words.filter((word) => word !== "--json");
   if (own[0] === "ku") own.shift();
@@ -110,7 +116,9 @@ export async function parseLine(text: string): Promise<Said | null> {
   }
   if (first === "show") return { request: parseShow(rest, json) };
   if (isBareShow(own)) return { request: parseShow(own, json) };
-  if (Object.hasOwn(TASKS, first)) return { task: await taskOf(first, json ? [...rest, "--json"] : rest) };
+  if (Object.hasOwn(TASKS, first)) {
+    return taskOf(first, json ? [...rest, "--json"] : rest).then((task) => ({ task }));
+  }
   if (json) throw usageError(description, `--json does not fit ${first}`);
   if (first === "clear") return { request: silent(parseClear(rest)) };
   if (Object.hasOwn(COMMANDS, first)) return { command: COMMANDS[first](rest) };
@@ -118,6 +126,13 @@ export async function parseLine(text: string): Promise<Said | null> {
     throw usageError(description, `"${first}" runs by itself, not in exec: use ku ${first}`);
   }
   throw usageError(description, `unknown command "${first}"${hint(first, FIRST_WORDS)}`);
+}
+
+/** The words before a comment. */
+function wordsOfLine(text: string): string[] {
+  const line = text.includes("#") ? text.replace(/(^|\s)#.*$/, "") : text;
+  const words = line.trim().split(/\s+/);
+  return words[0] === "" ? [] : words;
 }
 
 /** Whether words without `show` are one of its lines: "sessions", "vip verbose", but not "vip 10.0.0.1". */
@@ -155,7 +170,8 @@ async function parseLines(
   const lines: Line[] = [];
   for (const [index, text] of texts.entries()) {
     try {
-      const parsed = await parseLine(text);
+      const said = readLine(text);
+      const parsed = said instanceof Promise ? await said : said;
       if (parsed !== null) lines.push({ number: first + index, ...parsed });
     } catch (error) {
       return { lines, error: located(error, source, first + index) };
