@@ -141,11 +141,14 @@ function selectorOf(fields: Fields): VipSelector {
 
 /** A list of texts; undefined when absent. */
 function decodeTexts(fields: Fields, key: string): string[] | undefined {
-  if (fields.raw(key) == null) return undefined;
-  return fields.list(key).map((text, index) => {
-    if (typeof text === "string") return text;
-    throw new ConfigError(`${fields.at(key)}[${index}]`, JSON.stringify(text) ?? "missing", "give a text");
-  });
+  return fields.raw(key) == null ? undefined : textsOf(fields.list(key), fields.at(key));
+}
+
+/** `list`, which is one of texts or an error. */
+function textsOf(list: unknown[], path: string): string[] {
+  const index = list.findIndex((text) => typeof text !== "string");
+  if (index < 0) return list as string[];
+  throw new ConfigError(`${path}[${index}]`, JSON.stringify(list[index]) ?? "missing", "give a text");
 }
 
 function decodePod(fields: Fields): PodParams {
@@ -154,10 +157,7 @@ function decodePod(fields: Fields): PodParams {
   vip.end();
   return withoutUndefined({
     vip: selector,
-    addresses: fields.list("addresses").map((address, index) => {
-      if (typeof address === "string") return address;
-      throw new ConfigError(`addresses[${index}]`, JSON.stringify(address) ?? "missing", "give a text");
-    }),
+    addresses: textsOf(fields.list("addresses"), "addresses"),
     weight: fields.number("weight"),
     del: fields.boolean("del"),
     flush: fields.boolean("flush"),

@@ -18,7 +18,6 @@ import { MATCH_NODE_PORT, type MatchEntry, MatchTable } from "../table/match.ts"
 import { POD_ACTIVE, POD_DRAINING, POD_REMOVED, PodTable } from "../table/pod.ts";
 import * as service from "../table/service.ts";
 import { sourcesWords, writeSources } from "../table/sources.ts";
-import type { SteeringKey } from "../xdp/steering_keys.ts";
 import { IdPool } from "./id_pool.ts";
 import { SlotArena } from "./slot_arena.ts";
 import { PendingKeys, podKeys, protocolsOf, vipKeys } from "./steering_keys.ts";
@@ -35,6 +34,7 @@ const TYPES: Record<VipType, number> = {
   nat64: service.SERVICE_NAT64,
 };
 
+/** Of ten thousand services: what can be worked out again, as their keys in the steering maps can, is not kept. */
 export interface PodRecord {
   id: number;
   address: string;
@@ -43,7 +43,6 @@ export interface PodRecord {
   removed: boolean;
   /** Maglev slots that lead to it. */
   slots: number;
-  keys: SteeringKey[];
 }
 
 export interface ServiceRecord {
@@ -59,7 +58,6 @@ export interface ServiceRecord {
   sourcesLength: number;
   /** By address, removed ones included. */
   pods: Map<string, PodRecord>;
-  keys: SteeringKey[];
   matches: MatchEntry[];
 }
 
@@ -173,7 +171,7 @@ export class ServiceTables {
       for (const [address, pod] of record.pods) {
         if (!pod.removed || !unused.has(pod.id)) continue;
         record.pods.delete(address);
-        this.podKeys.remove(pod.keys);
+        this.podKeys.remove(podKeys(record.vip, pod.bytes));
         this.#pods.clear(pod.id);
         gone.push(pod.id);
       }
@@ -198,8 +196,7 @@ export class ServiceTables {
     const id = this.#serviceIds.take();
     if (id < 0) throw new ConfigError("vip", vipKeyText(vip), `is one too many: at most ${MAX_SERVICE_IDS}`);
     const prefix = parsePrefix(vip.prefix)!;
-    const keys = vipKeys(vip, prefix);
-    this.matchKeys.add(keys);
+    this.matchKeys.add(vipKeys(vip, prefix));
     if (id >= this.#services.capacity) {
       this.#services = new service.ServiceTable(grown(this.#services.buffer));
     }
@@ -213,16 +210,15 @@ export class ServiceTables {
       sourcesAt: 0,
       sourcesLength: 0,
       pods: new Map(),
-      keys,
       matches: matchEntries(vip, prefix, id),
     };
   }
 
   #retire(key: string, record: ServiceRecord, retired: Retired): void {
     this.records.delete(key);
-    this.matchKeys.remove(record.keys);
+    this.matchKeys.remove(vipKeys(record.vip, record.prefix));
     for (const pod of record.pods.values()) {
-      this.podKeys.remove(pod.keys);
+      this.podKeys.remove(podKeys(record.vip, pod.bytes));
       this.#pods.clear(pod.id);
     }
     this.#services.clear(record.id);
@@ -236,15 +232,13 @@ export class ServiceTables {
     const { targetPort, nodePort } = record.vip;
     if (targetPort !== vip.targetPort) {
       for (const pod of record.pods.values()) {
-        this.podKeys.remove(pod.keys);
-        pod.keys = podKeys(vip, pod.bytes);
-        this.podKeys.add(pod.keys);
+        this.podKeys.remove(podKeys(record.vip, pod.bytes));
+        this.podKeys.add(podKeys(vip, pod.bytes));
       }
     }
     if (nodePort === vip.nodePort) return false;
-    this.matchKeys.remove(record.keys);
-    record.keys = vipKeys(vip, record.prefix);
-    this.matchKeys.add(record.keys);
+    this.matchKeys.remove(vipKeys(record.vip, record.prefix));
+    this.matchKeys.add(vipKeys(vip, record.prefix));
     record.matches = matchEntries(vip, record.prefix, record.id);
     return true;
   }
@@ -289,9 +283,8 @@ export class ServiceTables {
     if (id < 0) throw new ConfigError("pod", address, `is one too many on this node: at most ${MAX_POD_IDS}`);
     if (id >= this.#pods.capacity) this.#pods = new PodTable(grown(this.#pods.buffer));
     const { bytes } = parseAddress(address)!;
-    const keys = podKeys(vip, bytes, protocols);
-    this.podKeys.add(keys);
-    const pod: PodRecord = { id, address, bytes, weight: 0, removed: false, slots: 0, keys };
+    this.podKeys.add(podKeys(vip, bytes, protocols));
+    const pod: PodRecord = { id, address, bytes, weight: 0, removed: false, slots: 0 };
     record.pods.set(address, pod);
     return pod;
   }
@@ -335,14 +328,15 @@ export class ServiceTables {
 
 /** What leads to a service: its protocols and ports, "any service here", and its node port. */
 function matchEntries(vip: VipState, prefix: Prefix, serviceId: number): MatchEntry[] {
-  const at = { address: prefix.bytes, prefixLength: mappedLength(prefix), serviceId };
-  const entries: MatchEntry[] = [{ ...at, protocol: MATCH_PROTOCOL_ANY, port: 0 }];
-  for (const protocol of protocolsOf(vip)) {
-    entries.push({ ...at, protocol, port: vip.port ?? 0 });
-    if (vip.nodePort === null) continue;
-    entries.push({ ...at, prefixLength: MATCH_NODE_PORT, protocol, port: vip.nodePort });
-  }
-  return entries;
+  const address = prefix.bytes;
+  const prefixLength = mappedLength(prefix);
+  const { port, nodePort } = vip;
+  const protocols = protocolsOf(vip);
+  const any = { address, prefixLength, protocol: MATCH_PROTOCOL_ANY, port: 0, serviceId };
+  const own = protocols.map((protocol) => ({ address, prefixLength, protocol, port: port ?? 0, serviceId }));
+  if (nodePort === null) return [any, ...own];
+  const ofNode = { address, prefixLength: MATCH_NODE_PORT, port: nodePort, serviceId };
+  return [any, ...own, ...protocols.map((protocol) => ({ ...ofNode, protocol }))];
 }
 
 /** A buffer of twice the length with the same beginning. */

@@ -17,15 +17,21 @@ import {
 
 /** The keys of ku_match that a VIP needs; `prefix` is the VIP's. */
 export function vipKeys(vip: VipSpec, prefix: Prefix): SteeringKey[] {
+  const { nodePort } = vip;
+  const protocols = protocolsOf(vip);
   const prefixLength = mappedLength(prefix);
-  const keys: SteeringKey[] = [];
-  for (const protocol of protocolsOf(vip)) {
-    keys.push({ address: prefix.bytes, prefixLength, protocol, port: vip.port ?? 0 });
-    if (vip.nodePort === null) continue;
-    const address = nodePortAddress(prefix.family);
-    keys.push({ address, prefixLength: PLEN_NODE_PORT, protocol, port: vip.nodePort });
-  }
-  return keys;
+  const own = protocols.map((protocol) => ({
+    address: prefix.bytes,
+    prefixLength,
+    protocol,
+    port: vip.port ?? 0,
+  }));
+  if (nodePort === null) return own;
+  const address = nodePortAddress(prefix.family);
+  return [
+    ...own,
+    ...protocols.map((protocol) => ({ address, prefixLength: PLEN_NODE_PORT, protocol, port: nodePort })),
+  ];
 }
 
 /** The keys of ku_pods that a pod of a VIP needs, by its 16 bytes of address: its answers are ku's. `protocols` are the VIP's. */
@@ -35,9 +41,7 @@ export function podKeys(
   protocols: readonly number[] = protocolsOf(vip),
 ): SteeringKey[] {
   const port = vip.targetPort ?? 0;
-  const keys: SteeringKey[] = [];
-  for (const protocol of protocols) keys.push({ address, prefixLength: PLEN_HOST, protocol, port });
-  return keys;
+  return protocols.map((protocol) => ({ address, prefixLength: PLEN_HOST, protocol, port }));
 }
 
 /** IP protocol numbers in keys and match entries: 0 stands for all. */
