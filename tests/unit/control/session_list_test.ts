@@ -26,7 +26,8 @@ interface Tuple {
 }
 
 function words(address: string): number[] {
-  const view = new DataView(parseAddress(address)!.bytes.buffer);
+  const { bytes } = parseAddress(address)!;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   const all = [0, 4, 8, 12].map((at) => view.getInt32(at));
   return address.includes(":") ? all : all.slice(3);
 }
