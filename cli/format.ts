@@ -145,7 +145,7 @@ function queuesText({ queues, activeMode, rxQueues }: ShowInterface): string {
 const MISS_WORDS: Readonly<Record<keyof OffloadMisses, string>> = {
   unknown: "of no session that the kernel repeats",
   unusual: "fragment, options, another protocol",
-  flags: "TCP SYN, FIN or RST",
+  flags: "TCP SYN or RST",
   expired: "session silent too long",
   ttl: "TTL at its end",
   tooBig: "above the MTU",

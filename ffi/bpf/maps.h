@@ -48,7 +48,7 @@
 enum ku_miss {
 	MISS_UNKNOWN,  /* no such flow, or none that counts any more */
 	MISS_UNUSUAL,  /* fragment, options, extension header, tag, another protocol, malformed */
-	MISS_FLAGS,    /* TCP SYN, FIN, RST */
+	MISS_FLAGS,    /* TCP SYN, RST */
 	MISS_EXPIRED,
 	MISS_TTL,
 	MISS_TOO_BIG,

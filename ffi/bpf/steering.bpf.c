@@ -46,8 +46,6 @@ struct vlan_header {
 	__be16 type;
 };
 
-#define SLOT_SENT 0x8000 /* with the slot: a copy of a packet that has been sent on */
-
 /* Locally administered, "ku": destination of frames into ku1 (the last two bytes are the slot). */
 static const __u8 ku_mac_prefix[4] = { 0x02, 0x6b, 0x75, 0x00 };
 /* Source of frames reinjected into an interface in generic mode, where XDP sees no mark. */

@@ -96,10 +96,12 @@ export class Handing {
         await this.#resume((error as Error).message);
         throw error;
       }
-      const patience = setTimeout(() => this.#endSuccessor(), PATIENCE_MS);
-      const done = await isDone(successor);
+      const attempt = { isDone: false, isEnded: false };
+      const patience = setTimeout(() => this.#endSuccessor(attempt), PATIENCE_MS);
+      attempt.isDone = await isDone(successor);
       clearTimeout(patience);
-      if (done) return this.#parts.leave();
+      // A word that has come while its process was being ended counts for nothing.
+      if (attempt.isDone && !attempt.isEnded) return this.#parts.leave();
       await this.#resume("the new process has ended");
     }).catch(given.reject);
     return given.promise;
@@ -115,16 +117,16 @@ export class Handing {
   }
 
   /** Ends a successor that does not get on, as nobody takes packets meanwhile. Its connection ends with it. */
-  async #endSuccessor(): Promise<void> {
+  async #endSuccessor(attempt: { isDone: boolean; isEnded: boolean }): Promise<void> {
     const { log } = this.#parts;
     const seconds = PATIENCE_MS / 1000;
     try {
       const pids = (await ownersOf(SUCCESSOR_NAME)).filter((pid) => pid !== Deno.pid);
-      for (const pid of pids) Deno.kill(pid, "SIGKILL");
-      if (pids.length > 0) return log.warn(`upgrade : the new process stood still for ${seconds} s, ended`);
-      log.error(
-        `upgrade : the new process stands still for ${seconds} s and is not to be seen from here, end it`,
-      );
+      if (attempt.isDone) return;
+      if (pids.length === 0) throw new Error("it is not to be seen from here");
+      attempt.isEnded = true;
+      for (const pid of pids) endProcess(pid);
+      log.warn(`upgrade : the new process stood still for ${seconds} s, ended`);
     } catch (error) {
       log.error(
         `upgrade : the new process stands still for ${seconds} s, end it : ${(error as Error).message}`,
@@ -178,6 +180,14 @@ export class Handing {
     } catch (error) {
       this.#parts.onLost(`going on after an upgrade that failed : ${(error as Error).message}`);
     }
+  }
+}
+
+function endProcess(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // it has just ended by itself
   }
 }
 

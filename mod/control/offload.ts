@@ -22,6 +22,7 @@ import {
   prepareOffload,
   setOffloadEpoch,
 } from "../table/offload_memory.ts";
+import { SESSION_NOTE_FIN_ORIGINAL, SESSION_NOTE_FIN_REPLY } from "../table/session.ts";
 import type { Offloaded, OffloadPlan, SharedMemory, WorkerReport } from "../worker/messages.ts";
 import { nowSeconds } from "../worker/clock.ts";
 import type { LinkCounts, OffloadMaps } from "../xdp/offload_maps.ts";
@@ -218,10 +219,12 @@ export class Offload {
     };
   }
 
-  /** Whether both ends of such a session have closed it, in the kernel; the worker sees it within a second. */
-  isClosed(worker: number, offload: number): boolean {
+  /** Which FINs of such a session the kernel has repeated, as the worker notes them, which it does within a second. */
+  finsOf(worker: number, offload: number): number {
+    if (offload <= 0) return 0;
     const flow = worker * this.#share + offload - 1;
-    return offload > 0 && hasFin(this.#memory, flow) && hasFin(this.#memory, flow + this.#maps.sessions);
+    return (hasFin(this.#memory, flow) ? SESSION_NOTE_FIN_ORIGINAL : 0) |
+      (hasFin(this.#memory, flow + this.#maps.sessions) ? SESSION_NOTE_FIN_REPLY : 0);
   }
 
   /** Flows of a worker. */

@@ -34,7 +34,7 @@ export interface OffloadMisses {
   unknown: number;
   /** A fragment, options, extension headers, a tag, another protocol, malformed. */
   unusual: number;
-  /** TCP SYN, FIN or RST. */
+  /** TCP SYN or RST. */
   flags: number;
   /** The session had been silent too long. */
   expired: number;

@@ -12,6 +12,9 @@ import { Fields } from "../config/fields.ts";
 import { checkRange, checkWord } from "../config/rules.ts";
 import {
   SESSION_LAST_SEEN,
+  SESSION_NOTE,
+  SESSION_NOTE_FIN_ORIGINAL,
+  SESSION_NOTE_FIN_REPLY,
   SESSION_OFFLOAD,
   SESSION_ORIGINAL,
   SESSION_STATE_CLOSING,
@@ -39,10 +42,11 @@ export const PROTOCOL_WORDS: Readonly<Record<number, string>> = {
   132: "sctp",
 };
 const TCP = 6;
+const FINS = SESSION_NOTE_FIN_ORIGINAL | SESSION_NOTE_FIN_REPLY;
 
 type Sessions = Pick<SessionMemory, "four" | "six">;
 /** Who knows what the kernel has carried. */
-type Kernel = Pick<Offload, "countsOf" | "isClosed">;
+type Kernel = Pick<Offload, "countsOf" | "finsOf">;
 
 /** Every session. */
 export function showSessions({ sessions, offload }: { sessions: Sessions; offload: Kernel }): ShowSession[] {
@@ -124,9 +128,10 @@ export function describeSession(
 
 /** The worker's state, or the one that it will see when it next looks into the kernel's notes. */
 function stateOf(table: SessionTable, entry: number, worker: number, offload: Kernel): number {
-  return offload.isClosed(worker, table.words[entry + SESSION_OFFLOAD])
-    ? SESSION_STATE_CLOSING
-    : table.state(entry);
+  const { words } = table;
+  const fins = offload.finsOf(worker, words[entry + SESSION_OFFLOAD]);
+  const isClosed = fins !== 0 && ((words[entry + SESSION_NOTE] | fins) & FINS) === FINS;
+  return isClosed ? SESSION_STATE_CLOSING : table.state(entry);
 }
 
 function stateWord(protocol: number, state: number): typeof SESSION_STATES[number] {

@@ -50,9 +50,11 @@ const {
   SESSION_KIND,
   SESSION_LAST_SEEN,
   SESSION_NOTE,
+  SESSION_OFFLOAD,
   SESSION_ORIGINAL,
   SESSION_POD,
   SESSION_SERVICE,
+  SESSION_STATE_CLOSING,
   SESSION_STATE_ESTABLISHED,
   SESSION_STATE_TRANSITORY,
 } = session;
@@ -64,6 +66,9 @@ const { TCP_MOVING_FLAGS, tcpNotes, tcpRestarts, tcpState } = tcpStates;
 
 const GRACE_SECONDS = 2;
 const NOTE_MASK = 0xff;
+/** The state in SESSION_KIND. */
+const STATE_SHIFT = 16;
+const STATE_MASK = 0xff << STATE_SHIFT;
 
 /**
  * A reply whose session another worker keeps, or whose flow is untracked: the words that hold its original tuple, at `c.foundAt`; null
@@ -85,6 +90,7 @@ export function followForeignReply(
     if (entry === SESSION_BUSY) c.busy = true;
     if (entry < 0 || !isServed(c, foreign[SESSION_SERVICE])) continue;
     if (c.transport === TRANSPORT_TCP) {
+      seeClosed(c, i);
       if (opensAnother(c, foreign, 0)) {
         report(c, i, REPORT_END, other);
         continue;
@@ -165,6 +171,7 @@ function follows(c: Context, place: number, other: SessionTable): boolean {
   const foreign = c.foreign;
   if (!isServed(c, foreign[SESSION_SERVICE])) return false; // its owner ends it when the service's sessions are flushed
   const isTcp = c.transport === TRANSPORT_TCP;
+  if (isTcp) seeClosed(c, place);
   const state = (foreign[SESSION_KIND] >>> 16) & 0xff;
   const opens = isTcp && (c.tcpFlags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN;
   const begins = !isTcp || (opens && state === SESSION_STATE_TRANSITORY);
@@ -174,6 +181,19 @@ function follows(c: Context, place: number, other: SessionTable): boolean {
   }
   if (isTcp) reportSegment(c, place, other, false);
   return true;
+}
+
+/**
+ * A segment that may begin a connection finds the session in `c.foreign` closed when both ends have closed it in the kernel: its owner, the
+ * worker at `place` of the others, sees that only at its next search.
+ */
+function seeClosed(c: Context, place: number): void {
+  const { foreign, offload } = c;
+  const flow = foreign[SESSION_OFFLOAD] - 1;
+  if ((c.tcpFlags & TCP_SYN) === 0 || offload === null || flow < 0 || !offload.isClosedAt(place, flow)) {
+    return;
+  }
+  foreign[SESSION_KIND] = (foreign[SESSION_KIND] & ~STATE_MASK) | (SESSION_STATE_CLOSING << STATE_SHIFT);
 }
 
 /**

@@ -86,8 +86,8 @@ export function afterMove(c: Context, table: SessionTable, entry: number): void 
 /** Has the worker get all packets of a session again that the kernel repeats. */
 export function withdrawSession(c: Context, table: SessionTable, entry: number): void {
   const flow = table.words[entry + SESSION_OFFLOAD] - 1;
-  followFlow(c, c.offload!, table, entry, flow);
   c.offload!.end(flow);
+  followFlow(c, c.offload!, table, entry, flow); // behind its end, so that no FIN is repeated unseen
   table.words[entry + SESSION_OFFLOAD] = 0;
 }
 

@@ -140,6 +140,9 @@ export class MessageWriter {
 
   /** Room for a fixed struct of `length` zero bytes; returns a view of it to fill in. */
   struct(length: number): DataView {
+    if (this.#at + length > this.#bytes.length) {
+      throw new RangeError("The message is larger than its capacity");
+    }
     const view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset + this.#at, length);
     this.#at += align(length);
     return view;

@@ -310,6 +310,16 @@ export class OffloadTable {
     return hasFin(this.#memory, this.#first + flow + direction * this.#toReply);
   }
 
+  /**
+   * Whether the kernel has repeated a FIN in both directions of flow number `flow` of another worker, which is the one at `place` of the
+   * others.
+   */
+  isClosedAt(place: number, flow: number): boolean {
+    const worker = place < this.#worker ? place : place + 1;
+    const number = worker * this.#count + flow;
+    return hasFin(this.#memory, number) && hasFin(this.#memory, number + this.#toReply);
+  }
+
   /** Whether the flow leaves both ways as `hops` says. */
   leavesBy(flow: number): boolean {
     for (let direction = 0; direction < 2; direction++) {

@@ -38,6 +38,9 @@ export const SESSION_LAST_SEEN = 1;
 export const SESSION_SERVICE = 2; // service id
 export const SESSION_POD = 3; // pod id
 export const SESSION_NOTE = 4; // u32 of the datapath: TCP bits seen each way
+/** Of SESSION_NOTE, of TCP: the client's FIN has passed, the pod's (mod/datapath/tcp_state.ts has the others). */
+export const SESSION_NOTE_FIN_ORIGINAL = 1;
+export const SESSION_NOTE_FIN_REPLY = 2;
 export const SESSION_OFFLOAD = 5; // flow the kernel repeats it by + 1; ≤ 0: none, and not to be tried before second -OFFLOAD
 export const SESSION_ORIGINAL = 6; // original tuple, either width
 export const SESSION_REPLY4 = 9; // reply tuple when addressWords is 1

@@ -5,7 +5,7 @@
  *     client ── uplink  node (ku)  pod1 ── 10.2.1.2 :5201 counts what it receives
  */
 
-import { assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
 import { Ground } from "./harness/ground.ts";
 import { Daemon, MODES } from "./harness/daemon.ts";
@@ -53,7 +53,8 @@ for (const mode of MODES) {
     assertEquals(text.trim().split(" "), Array(UPLOADS).fill(String(BYTES)));
     const { hits, misses } = await daemon.offload();
     assertGreaterOrEqual(hits, UPLOADS * BYTES / 1460, "the kernel has carried the bodies");
-    assertEquals(misses.flags, 2 * UPLOADS, "SYN and SYN-ACK come to the worker, nothing else");
+    assertLess(misses.flags, 3 * UPLOADS, "SYN and SYN-ACK come to the worker, and no FIN but by chance");
+    assertGreaterOrEqual(misses.flags, 2 * UPLOADS);
     assertEquals(await secondTimes(pod.namespace), 0, "segments that the pod had already");
     await until("every session closed", async () => {
       const states = (await daemon.sessions()).map(({ state }) => state);

@@ -218,18 +218,23 @@ export class World {
   }
 }
 
-/** Workers of one node: each sees the others' sessions and reports to them. */
-export function worldsOfWorkers(count: number, spec: () => WorldSpec): World[] {
+/** Workers of one node: each sees the others' sessions and reports to them; `offload` makes what each has the kernel repeat. */
+export function worldsOfWorkers(
+  count: number,
+  spec: () => WorldSpec,
+  offload: ((index: number, counters: Counters) => OffloadTable) | null = null,
+): World[] {
   const indices = Array.from({ length: count }, (_, index) => index);
   const boxes = indices.map(() => indices.map(() => Mailbox.create(64)));
   const worlds = indices.map((workerIndex) => {
     const inboxes = indices.filter((from) => from !== workerIndex).map((from) => boxes[from][workerIndex]);
-    return new World({
+    const own = {
       ...spec(),
       workerIndex,
       workerCount: count,
       inboxes: inboxes.map(({ buffer }) => new Mailbox(buffer)),
-    });
+    };
+    return new World(own, offload && ((counters) => offload(workerIndex, counters)));
   });
   worlds.forEach((world, index) => {
     const others = worlds.filter((_, other) => other !== index);

@@ -41,7 +41,7 @@ function add(table: SessionTable, { client, vip, pod, protocol = TCP, state = 0 
 }
 
 /** Nothing runs in the kernel. */
-const offload = { countsOf: () => null, isClosed: () => false };
+const offload = { countsOf: () => null, finsOf: () => 0 };
 
 function memory(buckets: number) {
   const of = (width: 1 | 4) => [0, 1].map(() => SessionTable.create(buckets, width, SEED));
@@ -141,7 +141,7 @@ Deno.test("listSessions(): a connection that both ends have closed in the kernel
   });
   const kernel = {
     countsOf: () => null,
-    isClosed: (worker: number, offload: number) => worker === 1 && offload === 5,
+    finsOf: (worker: number, offload: number) => worker === 1 && offload === 5 ? 3 : 0,
   };
   const states = (state?: string) =>
     listSessions({ sessions, offload: kernel }, { cursor: 0, ...(state && { state }) }).sessions

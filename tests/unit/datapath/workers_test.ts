@@ -4,7 +4,11 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { SESSION_ORIGINAL, type SessionTable } from "../../../mod/table/session.ts";
+import { FlowCounters } from "../../../mod/datapath/offload.ts";
+import { OffloadTable } from "../../../mod/table/offload.ts";
+import { CPU_CLOSED, FLOW_CPU, FLOW_WORDS } from "../../../mod/table/offload_layout.ts";
+import { createOffloadMemory, prepareOffload, setOffloadEpoch } from "../../../mod/table/offload_memory.ts";
+import { SESSION_OFFLOAD, SESSION_ORIGINAL, type SessionTable } from "../../../mod/table/session.ts";
 import { buildFrame, tcp, udp } from "../../packets/builder.ts";
 import { hexLines, verdictWord } from "../../packets/fixture.ts";
 import { FAMILIES, type Family, nodeSpec, PODS, UPLINK } from "../../packets/node.ts";
@@ -30,6 +34,13 @@ function sessionsOf(worlds: World[], f: Family): Map<string, number> {
     });
   }
   return all;
+}
+
+/** The entry of the only session. */
+function entryOf(world: World, f: Family): number {
+  let only = -1;
+  tableOf(world, f).forEach(world.processor.now, (entry) => only = entry);
+  return only;
 }
 
 /** As a worker does: mail first. */
@@ -71,6 +82,44 @@ for (const f of FAMILIES) {
       owner.nodeCounts()["ku-session: report to another worker lost, its mailbox full"],
       undefined,
     );
+  });
+
+  Deno.test(`${f.name}: a port used again finds at any worker that both ends have closed the connection in the kernel`, () => {
+    for (const marks of [[0], [1], [0, 1]]) {
+      const memory = createOffloadMemory(64);
+      prepareOffload(memory, Uint32Array.of(1, 2, 3, 4));
+      setOffloadEpoch(memory, 1);
+      const share = (index: number) => ({
+        memory,
+        first: 32 * index,
+        count: 32,
+        firstHop: 32 * index,
+        hopCount: 32,
+      });
+      const [other, owner] = worldsOfWorkers(
+        2,
+        () => nodeSpec(f),
+        (index, counters) => new OffloadTable(share(index), index, new FlowCounters(counters)),
+      );
+      run(owner, client(f, SYN), UPLINK);
+      run(owner, pod(f, SYN | ACK), PODS);
+      run(owner, client(f, ACK), UPLINK);
+      const [flow] = tableOf(owner, f).words.subarray(entryOf(owner, f) + SESSION_OFFLOAD);
+      assert(flow > 0, "the kernel has it");
+      for (const direction of marks) {
+        memory.flows[(32 + flow - 1 + 64 * direction) * FLOW_WORDS + FLOW_CPU] |= CPU_CLOSED;
+      }
+      run(other, client(f, SYN), UPLINK);
+      owner.processor.readReports();
+      // Of the old connection there is nothing left; the new one's SYN goes untracked, as behind any session that ends.
+      assertEquals(sessionsOf([owner, other], f).size, marks.length === 2 ? 0 : 1, `FINs of ${marks}`);
+      if (marks.length < 2) continue;
+      run(other, client(f, SYN), UPLINK);
+      run(other, pod(f, SYN | ACK), PODS);
+      run(other, client(f, ACK), UPLINK);
+      for (const world of [owner, other]) world.processor.followOffload(0, 32);
+      assertEquals([...sessionsOf([owner, other], f).values()], [2], "established, and stays so");
+    }
   });
 
   Deno.test(`${f.name}: conversations spread over three workers become what they become on one`, () => {
