@@ -210,7 +210,7 @@ export class OffloadTable {
   /** From now on the worker has all of the session's packets. What the flow has carried is told; the caller marks the session. */
   end(flow: number): void {
     this.#setEpochs(flow, 0);
-    this.#unlink(flow);
+    for (const place of [2 * flow, 2 * flow + 1]) this.#index.release(this.#places[place]);
     this.#entries[flow] = -1;
     this.tell(flow);
     this.#resting.push(flow, this.now);
@@ -310,13 +310,9 @@ export class OffloadTable {
     return hasFin(this.#memory, this.#first + flow + direction * this.#toReply);
   }
 
-  /**
-   * Whether the kernel has repeated a FIN in both directions of flow number `flow` of another worker, which is the one at `place` of the
-   * others.
-   */
+  /** Whether it has in both directions of another worker's flow; `place`: that worker's among the others. */
   isClosedAt(place: number, flow: number): boolean {
-    const worker = place < this.#worker ? place : place + 1;
-    const number = worker * this.#count + flow;
+    const number = (place < this.#worker ? place : place + 1) * this.#count + flow;
     return hasFin(this.#memory, number) && hasFin(this.#memory, number + this.#toReply);
   }
 
@@ -395,11 +391,6 @@ export class OffloadTable {
     this.#places[2 * flow] = original;
     this.#places[2 * flow + 1] = reply;
     return true;
-  }
-
-  #unlink(flow: number): void {
-    this.#index.release(this.#places[2 * flow]);
-    this.#index.release(this.#places[2 * flow + 1]);
   }
 
   #hash(table: SessionTable, entry: number, tupleAt: number): number {
