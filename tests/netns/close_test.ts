@@ -5,10 +5,11 @@
  *     client ── uplink  node (ku)  pod1 ── 10.2.1.2 :5201 counts what it receives
  */
 
-import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertLess, assertLessOrEqual } from "@std/assert";
 import { requireGround } from "./harness/requirements.ts";
 import { Ground } from "./harness/ground.ts";
 import { Daemon, MODES } from "./harness/daemon.ts";
+import type { Namespace } from "./harness/namespace.ts";
 import { untilListening } from "./harness/process.ts";
 import { attached, VIP } from "./harness/service.ts";
 import { until } from "./harness/wait.ts";
@@ -55,18 +56,25 @@ for (const mode of MODES) {
     assertGreaterOrEqual(hits, UPLOADS * BYTES / 1460, "the kernel has carried the bodies");
     assertLess(misses.flags, 3 * UPLOADS, "SYN and SYN-ACK come to the worker, and no FIN but by chance");
     assertGreaterOrEqual(misses.flags, 2 * UPLOADS);
-    assertEquals(await secondTimes(pod.namespace), 0, "segments that the pod had already");
     await until("every session closed", async () => {
       const states = (await daemon.sessions()).map(({ state }) => state);
       assertEquals(states.filter((state) => state !== "closing"), []);
       return (await daemon.offload()).used === 0;
     });
+    // TCP itself sends some again, where it takes an acknowledgment that is late for one that does not come. Nobody else does.
+    const again = await tcpCount(ground.client.namespace, "snmp", "RetransSegs");
+    const twice = await tcpCount(pod.namespace, "netstat", "TCPDSACKOldSent");
+    assertLessOrEqual(twice, again, "segments that the pod had already, to those sent again");
     await daemon.stop();
   });
 }
 
-/** Segments received again, which the receiver tells the sender of (RFC 2883). */
-async function secondTimes(namespace: { runOk(command: string[]): Promise<string> }): Promise<number> {
-  const [names, values] = (await namespace.runOk(["cat", "/proc/net/netstat"])).split("\n");
-  return Number(values.split(" ")[names.split(" ").indexOf("TCPDSACKOldSent")]);
+/**
+ * A counter of TCP: segments sent again (RFC 4022 tcpRetransSegs), or received again, which the receiver tells the sender of (RFC 2883).
+ * `table`: the file of /proc/net that has it.
+ */
+async function tcpCount(namespace: Namespace, table: "snmp" | "netstat", name: string): Promise<number> {
+  const lines = (await namespace.runOk(["cat", `/proc/net/${table}`])).split("\n");
+  const [names, values] = lines.map((line) => line.split(" ")).filter(([first]) => /^Tcp(Ext)?:/.test(first));
+  return Number(values[names.indexOf(name)]);
 }
