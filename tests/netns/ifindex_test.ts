@@ -87,12 +87,16 @@ for (const mode of MODES) {
     const start = () => Daemon.start(ground, { config: repeated(ground, mode), quiet: true });
     let daemon = await start();
     const flow = await openFlow(from, TARGET[0], { bind: ["", 20_000] });
+    const carried = async (of: Daemon) =>
+      (await of.sessions()).find(({ client }) => client.endsWith(":20000"))?.kernel ?? null;
+    // Both ways: the kernel repeats one alone while the other's neighbor is not known yet.
     const inKernel = (of: Daemon) =>
-      until("the flow in the kernel", async () => {
+      until("the flow in the kernel, both ways", async () => {
+        const before = await carried(of);
         await askOn(flow, TARGET);
-        return (await of.sessions()).some(({ client, kernel }) =>
-          client.endsWith(":20000") && kernel !== null
-        );
+        const after = await carried(of);
+        return before !== null && after !== null && after.packets > before.packets &&
+          after.replyPackets > before.replyPackets;
       });
     const sendAll = async () => {
       for (let n = 0; n < DATAGRAMS; n++) await flow.send("anybody?", TARGET);
