@@ -68,7 +68,7 @@ const GRACE_SECONDS = 2;
 const NOTE_MASK = 0xff;
 /** The state in SESSION_KIND. */
 const STATE_SHIFT = 16;
-const STATE_MASK = 0xff << STATE_SHIFT;
+const STATE_BITS = 0xff;
 
 /**
  * A reply whose session another worker keeps, or whose flow is untracked: the words that hold its original tuple, at `c.foundAt`; null
@@ -172,7 +172,7 @@ function follows(c: Context, place: number, other: SessionTable): boolean {
   if (!isServed(c, foreign[SESSION_SERVICE])) return false; // its owner ends it when the service's sessions are flushed
   const isTcp = c.transport === TRANSPORT_TCP;
   if (isTcp) seeClosed(c, place);
-  const state = (foreign[SESSION_KIND] >>> 16) & 0xff;
+  const state = (foreign[SESSION_KIND] >>> STATE_SHIFT) & STATE_BITS;
   const opens = isTcp && (c.tcpFlags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN;
   const begins = !isTcp || (opens && state === SESSION_STATE_TRANSITORY);
   if ((begins && !podServes(c, foreign[SESSION_POD])) || (isTcp && tcpRestarts(state, c.tcpFlags))) {
@@ -193,7 +193,8 @@ function seeClosed(c: Context, place: number): void {
   if ((c.tcpFlags & TCP_SYN) === 0 || offload === null || flow < 0 || !offload.isClosedAt(place, flow)) {
     return;
   }
-  foreign[SESSION_KIND] = (foreign[SESSION_KIND] & ~STATE_MASK) | (SESSION_STATE_CLOSING << STATE_SHIFT);
+  foreign[SESSION_KIND] = (foreign[SESSION_KIND] & ~(STATE_BITS << STATE_SHIFT)) |
+    (SESSION_STATE_CLOSING << STATE_SHIFT);
 }
 
 /**
@@ -220,7 +221,7 @@ export function mustYield(c: Context, table: SessionTable, protocol: number): bo
 function reportSegment(c: Context, place: number, other: SessionTable, reply: boolean): void {
   const foreign = c.foreign;
   const flags = c.tcpFlags;
-  const state = (foreign[SESSION_KIND] >>> 16) & 0xff;
+  const state = (foreign[SESSION_KIND] >>> STATE_SHIFT) & STATE_BITS;
   if ((flags & TCP_MOVING_FLAGS) === 0 && state === SESSION_STATE_ESTABLISHED) return;
   const before = foreign[SESSION_NOTE] & NOTE_MASK;
   const notes = tcpNotes(before, state, flags, reply);

@@ -17,12 +17,18 @@ import * as session from "../table/session.ts";
 import * as tcp from "../wire/tcp.ts";
 
 // Own constants: see "Speed" in context.ts.
-const { SESSION_STATE_CLOSING, SESSION_STATE_ESTABLISHED, SESSION_STATE_TRANSITORY } = session;
+const {
+  SESSION_NOTE_FIN_ORIGINAL,
+  SESSION_NOTE_FIN_REPLY,
+  SESSION_STATE_CLOSING,
+  SESSION_STATE_ESTABLISHED,
+  SESSION_STATE_TRANSITORY,
+} = session;
 const { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } = tcp;
 
 /** Bits kept with a session (the low eight of SESSION_NOTE). */
-export const TCP_NOTE_FIN_ORIGINAL = 1;
-export const TCP_NOTE_FIN_REPLY = 2;
+export const TCP_NOTE_FIN_ORIGINAL = SESSION_NOTE_FIN_ORIGINAL;
+export const TCP_NOTE_FIN_REPLY = SESSION_NOTE_FIN_REPLY;
 export const TCP_NOTE_REPLY_SEEN = 4;
 export const TCP_NOTE_ESTABLISHED = 8; // has been established: where to return to after a RST that was none
 export const TCP_NOTE_RESET = 16;

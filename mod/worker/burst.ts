@@ -40,6 +40,7 @@ const BURST = BURST_PACKETS;
  * interface delays. With four the calls cost a tenth less of all than with one; with eight no less.
  */
 const BURSTS_AT_ONCE = 4;
+
 /** Everything a burst touches, made once. */
 export class BurstContext {
   readonly frames: DataView;

@@ -1,6 +1,6 @@
 /**
- * Uploads that end with their last bytes: the FIN comes with a packet that is cut up on the worker's way. It is sent on once, and no piece
- * of it a second time, and the session is closed with it.
+ * Uploads that end with their last bytes: the FIN comes with data. The kernel repeats both, no piece of them a second time, and the session
+ * is closed with it.
  *
  *     client ── uplink  node (ku)  pod1 ── 10.2.1.2 :5201 counts what it receives
  */
