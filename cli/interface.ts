@@ -28,7 +28,8 @@ export const description: Description = {
         details: {
           auto: "Native on a network card whose driver has it, tc elsewhere (default).",
           native: "XDP in the driver.",
-          tc: "A clsact program: right for veths, leaves the offloads of pods alone.",
+          tc:
+            "A tc program (tcx, or clsact before Linux 6.6): right for veths, leaves the offloads of pods alone.",
           generic: "XDP after the driver, where nothing else works.",
         },
       },

@@ -12,6 +12,14 @@ export const OPEN_OPTS_LOG_BUFFER = 56; // char *kernel_log_buf
 export const OPEN_OPTS_LOG_BYTES = 64; // size_t kernel_log_size
 export const OPEN_OPTS_BYTES = 80;
 
+// struct bpf_prog_attach_opts, as long as libbpf 1.0 knew it
+export const PROGRAM_ATTACH_OPTS_FLAGS = 8; // u32
+export const PROGRAM_ATTACH_OPTS_REPLACE_FD = 12; // int replace_prog_fd
+export const PROGRAM_ATTACH_OPTS_BYTES = 16;
+export const BPF_F_REPLACE = 1 << 2;
+/** enum bpf_attach_type, from Linux 6.6 on: to libbpf a number that it passes on. */
+export const BPF_TCX_INGRESS = 46;
+
 // struct bpf_xdp_attach_opts
 export const XDP_ATTACH_OPTS_OLD_FD = 8; // int old_prog_fd
 export const XDP_ATTACH_OPTS_BYTES = 16;
@@ -44,6 +52,7 @@ export const BPF_TC_F_REPLACE = 1;
 export const MAP_BATCH_OPTS_BYTES = 24;
 
 // struct bpf_prog_info, as long as Linux 4.15 knew it
+export const PROGRAM_INFO_ID = 4; // u32
 export const PROGRAM_INFO_MAP_COUNT = 52; // u32 nr_map_ids; in: room
 export const PROGRAM_INFO_MAP_IDS = 56; // u64, pointer to u32
 export const PROGRAM_INFO_NAME = 64; // char[BPF_OBJ_NAME_LEN]

@@ -168,6 +168,34 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+  bpf_prog_attach_opts: {
+    parameters: [
+      "i32", // int prog_fd
+      "i32", // int target; of BPF_TCX_INGRESS an interface's index
+      "i32", // enum bpf_attach_type type
+      "buffer", // const struct bpf_prog_attach_opts *opts
+    ],
+    result: "i32",
+  },
+  bpf_prog_detach2: {
+    parameters: [
+      "i32", // int prog_fd
+      "i32", // int attachable_fd; as above
+      "i32", // enum bpf_attach_type type
+    ],
+    result: "i32",
+  },
+  bpf_prog_query: {
+    parameters: [
+      "i32", // int target_fd; as above
+      "i32", // enum bpf_attach_type type
+      "u32", // __u32 query_flags
+      "buffer", // __u32 *attach_flags; may be NULL
+      "buffer", // __u32 *prog_ids
+      "buffer", // __u32 *prog_cnt; in: room
+    ],
+    result: "i32",
+  },
   bpf_tc_hook_create: {
     parameters: ["buffer"], // struct bpf_tc_hook *hook
     result: "i32",

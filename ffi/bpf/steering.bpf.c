@@ -6,9 +6,9 @@
  * are for GPL-compatible programs only; the rest of ku is Apache-2.0.
  *
  *   ku_xdp   XDP on an interface X (native or generic): ku's packets into the AF_XDP sockets of X
- *   ku_tc    clsact ingress of X: ku's packets to ku0, and so to the ring of ku1; behind ku_xdp, what that let pass
+ *   ku_tc    tc ingress of X: ku's packets to ku0, and so to the ring of ku1; behind ku_xdp, what that let pass
  *   ku_ring  XDP on ku1: everything into the AF_XDP sockets of ku1
- *   ku_host  clsact ingress of ku0: what the worker sends on ku1 re-enters the kernel
+ *   ku_host  tc ingress of ku0: what the worker sends on ku1 re-enters the kernel
  *
  * ku_xdp and ku_tc first repeat what is known (flow.h), and this alone goes on
  * without a daemon: a known packet whose way out takes skbs only, or whose

@@ -1,5 +1,5 @@
 /**
- * Frames for the kernel. What ku does not decide itself is transmitted on `ku1` and so arrives at `ku0`, whose clsact
+ * Frames for the kernel. What ku does not decide itself is transmitted on `ku1` and so arrives at `ku0`, whose tc
  * program (`ffi/bpf`, `ku_host`) reads an 802.1Q tag that ku puts in front:
  *
  *     no tag, destination = ku0's MAC     the kernel receives the packet on ku0

@@ -6,8 +6,8 @@
 
 import { driverOf } from "../../ffi/ethtool.ts";
 import { type InterfaceName, listInterfaces } from "../../ffi/if.ts";
-import { detachOwnTc, queryTc } from "./tc_hook.ts";
-import { detachOwnXdp, isOwnProgram, queryXdp } from "./xdp_hook.ts";
+import { detachOwnTc, ownTcIds } from "./tc_hook.ts";
+import { detachOwnXdp, isOwnProgram, programName, queryXdp } from "./xdp_hook.ts";
 
 /** How an interface is steered, and why so. */
 export interface Attachment {
@@ -54,6 +54,5 @@ export function detachFrom(links: readonly InterfaceName[]): string[] {
 /** ku's programs on the interface, of whichever ku: for showing what is there. */
 export function ownProgramsOn(interfaceIndex: number): string[] {
   const names = queryXdp(interfaceIndex).map((program) => program.name);
-  const tc = queryTc(interfaceIndex);
-  return [...names, ...(tc === null ? [] : [tc])].filter(isOwnProgram);
+  return [...names, ...ownTcIds(interfaceIndex).map((id) => programName(id) ?? "")].filter(isOwnProgram);
 }

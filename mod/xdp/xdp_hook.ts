@@ -10,6 +10,7 @@
 
 import {
   PROGRAM_INFO_BYTES,
+  PROGRAM_INFO_ID,
   PROGRAM_INFO_NAME,
   PROGRAM_INFO_NAME_BYTES,
   XDP_ATTACH_OPTS_BYTES,
@@ -58,10 +59,22 @@ export function withProgram<T>(id: number, use: (fd: number) => T): T | null {
 /** Name of the program with this id; null if it is gone. */
 export function programName(id: number): string | null {
   return withProgram(id, (fd) => {
-    const info = new Uint8Array(new ArrayBuffer(PROGRAM_INFO_BYTES));
-    if (libbpf().bpf_obj_get_info_by_fd(fd, info, Uint32Array.of(PROGRAM_INFO_BYTES)) < 0) return null;
+    const info = programInfo(fd);
+    if (info === null) return null;
     return fromCString(info.subarray(PROGRAM_INFO_NAME, PROGRAM_INFO_NAME + PROGRAM_INFO_NAME_BYTES));
   });
+}
+
+/** Id of the program behind a descriptor; 0 if it is not one. */
+export function programId(fd: number): number {
+  const info = programInfo(fd);
+  return info === null ? 0 : new DataView(info.buffer).getUint32(PROGRAM_INFO_ID, true);
+}
+
+/** struct bpf_prog_info of the program behind a descriptor. */
+function programInfo(fd: number): Uint8Array<ArrayBuffer> | null {
+  const info = new Uint8Array(new ArrayBuffer(PROGRAM_INFO_BYTES));
+  return libbpf().bpf_obj_get_info_by_fd(fd, info, Uint32Array.of(PROGRAM_INFO_BYTES)) < 0 ? null : info;
 }
 
 /** XDP programs on the interface; none if it is gone. */

@@ -12,6 +12,7 @@ import { Ground, type Host } from "./harness/ground.ts";
 import { Daemon, type Mode, MODES } from "./harness/daemon.ts";
 import { askOn, openFlow, serveIdentity, type Target } from "./harness/identity.ts";
 import { Sockets } from "./harness/sockets.ts";
+import { ownPrograms } from "./harness/programs.ts";
 import { repeated, VIP, WHO_PORT } from "./harness/service.ts";
 import { until } from "./harness/wait.ts";
 
@@ -129,7 +130,7 @@ for (const mode of MODES) {
         while (!started) await sendAll();
         daemon = await starting;
         await sendAll();
-        assert(await isSteered(ground, pod, mode));
+        assert(isSteered(ground, pod, mode));
         assertEquals(await heard(ground), 1);
         // The way back to the client is open and may be repeated; the way to the pod is not.
         const { hits } = await daemon.offload();
@@ -148,13 +149,7 @@ for (const mode of MODES) {
 }
 
 /** Whether ku's programs are on the pod's interface. */
-async function isSteered(ground: Ground, { nodeInterface }: Host, mode: Mode): Promise<boolean> {
-  if (mode === "native") {
-    const links = await ground.node.ipJson<{ xdp?: { prog?: { name?: string } } }[]>(
-      ...["-details", "link", "show", "dev", nodeInterface],
-    );
-    return links[0].xdp?.prog?.name === "ku_xdp";
-  }
-  const { text } = await ground.node.run(["tc", "filter", "show", "dev", nodeInterface, "ingress"]);
-  return text.includes("ku_tc");
+function isSteered(ground: Ground, { nodeInterface }: Host, mode: Mode): boolean {
+  const wanted = mode === "native" ? "ku_xdp" : "ku_tc";
+  return ownPrograms(ground.node).some(({ link, name }) => link === nodeInterface && name === wanted);
 }

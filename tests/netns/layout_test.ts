@@ -5,7 +5,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { closeBpfFd, libbpf } from "../../ffi/libbpf.ts";
+import { closeBpfFd } from "../../ffi/libbpf.ts";
 import { OFFLOAD_CONF_LAYOUT, OFFLOAD_CONF_WORDS, OFFLOAD_LAYOUT } from "../../mod/table/offload_layout.ts";
 import { BpfMap } from "../../mod/xdp/bpf_map.ts";
 import { mapsOf } from "../../mod/xdp/former_maps.ts";
@@ -15,6 +15,7 @@ import { Ground } from "./harness/ground.ts";
 import { Daemon, MODES } from "./harness/daemon.ts";
 import { differences, footprint } from "./harness/footprint.ts";
 import { askOn, openFlow, serveIdentity, type Target } from "./harness/identity.ts";
+import { ownPrograms } from "./harness/programs.ts";
 import { attached, VIP, WHO_PORT } from "./harness/service.ts";
 import { until } from "./harness/wait.ts";
 
@@ -22,12 +23,10 @@ const TARGET: Target = [VIP, WHO_PORT];
 const FIRST = new Uint8Array(4);
 
 await requireGround();
-libbpf(); // loaded once, for all tests
 
 /** Id of the program on the uplink. */
-async function programId(ground: Ground): Promise<number> {
-  const filters = await ground.node.runOk(["tc", "filter", "show", "dev", "uplink", "ingress"]);
-  return Number(/ id (\d+) name ku_tc /.exec(filters)![1]);
+function programId(ground: Ground): number {
+  return ownPrograms(ground.node).find(({ link, name }) => link === "uplink" && name === "ku_tc")!.id;
 }
 
 /** Gives the maps of a program another number of their layout. */
@@ -60,7 +59,7 @@ for (const mode of MODES) {
       return await used() === 1;
     });
     await daemon.kill();
-    const former = await programId(ground);
+    const former = programId(ground);
     falsifyLayout(former);
     daemon = await Daemon.start(ground, { config, quiet: true });
     assertEquals(await used(), 0);

@@ -10,9 +10,11 @@ import { driverOf } from "../../ffi/ethtool.ts";
 import { interfaceIndex, interfaceName, listInterfaces } from "../../ffi/if.ts";
 import { openLibrary } from "../../ffi/library.ts";
 import { cString } from "../../ffi/memory.ts";
+import { attachClsact, detachOwnClsact, queryClsact } from "../../mod/xdp/clsact_hook.ts";
 import { XskSocket } from "../../mod/xdp/socket.ts";
 import { ownProgramsOn, Steering, type SteeringMode } from "../../mod/xdp/steering.ts";
 import { nodePortAddress } from "../../mod/xdp/steering_keys.ts";
+import { detachOwnTcx } from "../../mod/xdp/tcx_hook.ts";
 import { Umem } from "../../mod/xdp/umem.ts";
 import {
   ALL,
@@ -31,8 +33,16 @@ import {
 import { repeatsAlike } from "./offload_verdicts.ts";
 import { decidesAlike } from "./steering_verdicts.ts";
 
-async function steersAndGivesBack(mode: SteeringMode): Promise<void> {
+async function steersAndGivesBack(
+  mode: SteeringMode,
+  hook: "as the kernel has it" | "clsact",
+): Promise<void> {
   const { steering, rings, link } = await setUp(mode);
+  if (hook === "clsact") {
+    for (const [name, program] of [[UPLINK, "ku_tc"], ["ku0", "ku_host"]] as const) {
+      moveToClsact(steering, name, program);
+    }
+  }
   const viaRing = async (address: string, handle: (at: number, length: number) => void) => {
     const [answered, packets] = await rings.pump(pings(address), handle);
     assert(packets > 0, `${mode}: nothing arrived`);
@@ -85,6 +95,14 @@ async function steersAndGivesBack(mode: SteeringMode): Promise<void> {
   steering.detachAll();
   assertEquals([UPLINK, "ku0", "ku1"].flatMap((name) => ownProgramsOn(interfaceIndex(name))), []);
   steering.close();
+}
+
+/** Puts the program where an older kernel would have it. */
+function moveToClsact(steering: Steering, name: string, program: "ku_tc" | "ku_host"): void {
+  const link = { name, index: interfaceIndex(name) };
+  attachClsact(link, steering.programFd(program));
+  detachOwnTcx(link.index);
+  assert(queryClsact(link.index) === program, name);
 }
 
 async function matchesFragmentsAndPrefixes(): Promise<void> {
@@ -171,16 +189,9 @@ async function leavesStrangersAlone(): Promise<void> {
   const show = async (...args: string[]) => (await run(args[0], ...args.slice(1))).text;
   assert((await show("ip", "-d", "link", "show", UPLINK)).includes("stranger"), "both live");
 
-  // Somebody else's filter keeps the clsact qdisc; without one it goes with ku, if ku made it.
-  await run("tc", "filter", "add", "dev", UPLINK, "egress", "prio", "9", "u32", "match", "u32", "0", "0");
   steering.detachAll();
-  assert((await show("tc", "filter", "show", "dev", UPLINK, "egress")).includes("u32"));
-  assert((await show("tc", "qdisc", "show", "dev", UPLINK)).includes("clsact"));
+  assertEquals(ownProgramsOn(index), []);
   await ip("link", "set", UPLINK, "xdp", "off");
-  await run("tc", "qdisc", "del", "dev", UPLINK, "clsact");
-  steering.attach(linkOf(UPLINK), "tc");
-  steering.detachAll();
-  assert(!(await show("tc", "qdisc", "show", "dev", UPLINK)).includes("clsact"));
   assertThrows(() => steering.attach({ ...linkOf("lo"), name: "lo" }, "tc"), Error, "Ethernet");
   assertThrows(() => steering.attach({ ...linkOf(UPLINK), name: "none" }, "tc"), SystemError, "ENODEV");
   steering.close();
@@ -211,6 +222,39 @@ async function adoptsAndSwitches(): Promise<void> {
   assert(!(await run("tc", "qdisc", "show", "dev", UPLINK)).text.includes("clsact"));
   last.close();
   one.close();
+}
+
+/** On a kernel without tcx; and a newer ku, or kernel, after such a one. */
+async function usesClsact(): Promise<void> {
+  const link = linkOf(UPLINK), { index } = link;
+  const show = async (...args: string[]) => (await run("tc", ...args)).text;
+  const hasQdisc = async () => (await show("qdisc", "show", "dev", UPLINK)).includes("clsact");
+  const steering = Steering.load(), program = steering.programFd("ku_tc");
+
+  assertEquals(attachClsact(link, program), true);
+  assert((await show("filter", "show", "dev", UPLINK, "ingress")).includes("ku_tc"));
+  assertEquals(attachClsact(link, program), true, "in its own place");
+  assertEquals(ownProgramsOn(index), ["ku_tc"]);
+  assertEquals(steering.attach(link, "tc").mode, "tc");
+  assertEquals(ownProgramsOn(index), ["ku_tc"], "moved, not doubled");
+  assertEquals(queryClsact(index), null);
+  assert(!await hasQdisc(), "a qdisc of ku's own goes with it");
+  steering.detachAll();
+  assertEquals(ownProgramsOn(index), []);
+
+  // Somebody else's filter, or qdisc, stays.
+  assertEquals(attachClsact(link, program), true);
+  await run("tc", "filter", "add", "dev", UPLINK, "egress", "prio", "9", "u32", "match", "u32", "0", "0");
+  assert(detachOwnClsact(index, true));
+  assert((await show("filter", "show", "dev", UPLINK, "egress")).includes("u32"));
+  assert(await hasQdisc());
+  await run("tc", "filter", "del", "dev", UPLINK, "egress");
+  assertEquals(attachClsact(link, program), false, "there was one");
+  assert(detachOwnClsact(index, false));
+  assert(!detachOwnClsact(index, false), "once");
+  assert(await hasQdisc());
+  assertThrows(() => attachClsact({ name: "none", index: 999 }, program), SystemError, "ENODEV");
+  steering.close();
 }
 
 /** Everything set up, one line printed, and then nothing more, until killed. */
@@ -284,9 +328,11 @@ async function refusesBadSockets(): Promise<void> {
 }
 
 const SCENARIOS: Record<string, () => Promise<void>> = {
-  "steers-tc": () => steersAndGivesBack("tc"),
-  "steers-native": () => steersAndGivesBack("native"),
-  "steers-generic": () => steersAndGivesBack("generic"),
+  "steers-tc": () => steersAndGivesBack("tc", "as the kernel has it"),
+  "steers-native": () => steersAndGivesBack("native", "as the kernel has it"),
+  "steers-generic": () => steersAndGivesBack("generic", "as the kernel has it"),
+  "steers-clsact": () => steersAndGivesBack("tc", "clsact"),
+  "clsact": usesClsact,
   "verdicts": decidesAlike,
   "repeats": repeatsAlike,
   "matches": matchesFragmentsAndPrefixes,

@@ -47,6 +47,7 @@ async function inNamespaces(scenario: string): Promise<void> {
 
 Deno.test("Steering in mode tc takes ku's packets, and they come back every way", () =>
   inNamespaces("steers-tc"));
+Deno.test("Steering in mode tc does the same by clsact", () => inNamespaces("steers-clsact"));
 Deno.test("Steering in mode native does the same", () => inNamespaces("steers-native"));
 Deno.test("Steering in mode generic does the same", () => inNamespaces("steers-generic"));
 Deno.test("Steering matches fragments, prefixes, pods and node ports, and nothing else", () =>
@@ -55,8 +56,9 @@ Deno.test("ku_xdp and ku_tc decide alike, and as the rules say, over packets of 
   inNamespaces("verdicts"));
 Deno.test("ku_xdp and ku_tc repeat a session as the datapath would, byte for byte, or leave the packet alone", () =>
   inNamespaces("repeats"));
-Deno.test("Steering leaves other people's programs, filters and qdiscs alone", () =>
-  inNamespaces("strangers"));
+Deno.test("Steering leaves other people's programs alone", () => inNamespaces("strangers"));
+Deno.test("Steering by clsact leaves other people's filters and qdiscs alone, and gives way to tcx", () =>
+  inNamespaces("clsact"));
 Deno.test("Steering adopts what an earlier ku left, in whatever mode, and removes leftovers", () =>
   inNamespaces("adopts"));
 Deno.test("Steering in mode tc lets everything pass after kill -9", () => inNamespaces("kill-tc"));

@@ -5,6 +5,7 @@
 
 import type { Namespace } from "./namespace.ts";
 import { runOk } from "./process.ts";
+import { ownPrograms } from "./programs.ts";
 
 interface Link {
   ifname: string;
@@ -25,13 +26,14 @@ interface Route {
   protocol?: string;
 }
 
-/** Links with their XDP programs, qdiscs, tc filters, routes of all tables, rules. Sorted; neighbors, which come and go, are left out. */
+/** Links with their XDP programs, ku's own programs (`tc` of Debian 12 does not know tcx), qdiscs, tc filters, routes of all tables, rules. Sorted; neighbors, which come and go, are left out. */
 export async function footprint(namespace: Namespace): Promise<string[]> {
   const links = await namespace.ipJson<Link[]>("-details", "link", "show");
   const lines = links.map((link) =>
     `link ${link.ifname} mtu ${link.mtu} flags ${link.flags.join(",")} qdisc ${link.qdisc ?? ""} ` +
     `promiscuity ${link.promiscuity ?? 0} xdp ${JSON.stringify(link.xdp ?? null)}`
   );
+  lines.push(...ownPrograms(namespace).map(({ link, name }) => `program ${link} ${name}`));
   for (const { ifname } of links) {
     for (const hook of ["ingress", "egress"]) {
       const filters = await tcOrNothing(namespace, "filter", "show", "dev", ifname, hook);
