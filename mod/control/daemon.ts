@@ -10,6 +10,7 @@
 
 import { SystemError } from "../../ffi/errno.ts";
 import { closeFd, createEventFd } from "../../ffi/event_fd.ts";
+import { scheduleInBatches } from "../../ffi/sched.ts";
 import { ConfigError } from "../config/model.ts";
 import type { RunOptions } from "../config/run_options.ts";
 import type { ConfigState } from "../config/state.ts";
@@ -125,6 +126,9 @@ class Daemon {
         "run it as root: it attaches programs to interfaces",
       );
     }
+    // A worker that took the CPU from a client or server for each packet would find one packet each time; and the runtime's compiler
+    // would take it from the worker. Of new connections a second on busy cores that cost a sixth.
+    scheduleInBatches();
     // Whoever asked to end sees its connection closed when all else is done.
     this.#onStop("connections", async () => {
       this.#server?.release();
