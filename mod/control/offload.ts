@@ -35,12 +35,15 @@ const SEED_WORDS = 8;
 const BUCKET_SESSIONS = 4;
 const SESSION_TABLES = 2;
 
+/** A worker's share of the memory, though its tables may hold fewer: short connections keep their places for seconds after their end. */
+const LEAST_SHARE = 1 << 16;
+
 /**
- * Sessions that memory is needed for: as many as are configured, but no more than the workers' tables can hold.
+ * Sessions that memory is made for: as many as are configured, but no more than the workers' tables can hold, or LEAST_SHARE.
  */
 export function offloadRoom({ offloadSessions, buckets }: Conf, workerCount: number): number {
   const tables = SESSION_TABLES * BUCKET_SESSIONS * buckets;
-  const share = Math.min(Math.ceil(offloadSessions / workerCount), tables);
+  const share = Math.min(Math.ceil(offloadSessions / workerCount), Math.max(tables, LEAST_SHARE));
   return Math.min(share, Math.floor(MAX_OFFLOAD_SESSIONS / workerCount)) * workerCount;
 }
 

@@ -173,13 +173,11 @@ export class OffloadTable {
     this.#rows.refresh();
     const { flows, notes } = this.#memory;
     const epoch = this.#epoch;
-    const original = new Int32Array(9);
-    const reply = new Int32Array(9);
+    const original = new Int32Array(9), reply = new Int32Array(9);
     this.#freeCount = 0;
     for (let flow = this.#count - 1; flow >= 0; flow--) {
       const number = this.#first + flow;
-      const at = number * layout.FLOW_WORDS;
-      const note = number * layout.NOTE_WORDS;
+      const at = number * layout.FLOW_WORDS, note = number * layout.NOTE_WORDS;
       if (epoch === 0 || flows[at + layout.FLOW_EPOCH] !== epoch) {
         this.#setEpochs(flow, 0); // the earlier ku may have died between two stores
         this.#free[this.#freeCount++] = flow;
@@ -234,8 +232,7 @@ export class OffloadTable {
   disown(isGone: (service: number) => boolean): void {
     const { notes } = this.#memory;
     for (let i = 0; i < this.#resting.length; i++) {
-      const flow = this.#resting.at(i);
-      const at = (this.#first + flow) * layout.NOTE_WORDS + layout.NOTE_SERVICE;
+      const at = (this.#first + this.#resting.at(i)) * layout.NOTE_WORDS + layout.NOTE_SERVICE;
       if (isGone(notes[at])) notes[at] = -1;
     }
   }
@@ -308,6 +305,10 @@ export class OffloadTable {
   /** Whether the kernel has repeated a FIN in this direction. */
   hasClosed(flow: number, direction: number): boolean {
     return hasFin(this.#memory, this.#first + flow + direction * this.#toReply);
+  }
+
+  isClosed(flow: number): boolean {
+    return this.hasClosed(flow, 0) && this.hasClosed(flow, 1);
   }
 
   /** Whether it has in both directions of another worker's flow; `place`: that worker's among the others. */

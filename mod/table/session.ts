@@ -21,6 +21,7 @@ import { type MemorySource, SHARED_MEMORY } from "./memory.ts";
 import * as layout from "./session_layout.ts";
 import { readSession } from "./session_read.ts";
 import { ReplyIndex } from "./session_reply.ts";
+import { Victim } from "./session_victim.ts";
 
 export * from "./session_layout.ts";
 
@@ -35,8 +36,7 @@ const tagHits = layout.tagHits;
 const LAST_SEEN = layout.SESSION_LAST_SEEN;
 const OFFLOAD = layout.SESSION_OFFLOAD;
 const ORIGINAL = layout.SESSION_ORIGINAL;
-const REPLY4 = layout.SESSION_REPLY4;
-const REPLY6 = layout.SESSION_REPLY6;
+const REPLY4 = layout.SESSION_REPLY4, REPLY6 = layout.SESSION_REPLY6;
 const LIVE = layout.SESSION_LIVE;
 const TIMEOUTS = layout.HEADER_TIMEOUTS;
 const KEY = layout.HEADER_KEY;
@@ -44,8 +44,7 @@ const freeLane = layout.freeLane;
 const TAGS_AT = layout.HEADER_WORDS;
 const USED = layout.HEADER_USED;
 const VERSION = layout.HEADER_VERSION;
-const STRIDE4 = 12;
-const STRIDE6 = 24;
+const STRIDE4 = 12, STRIDE6 = 24;
 
 /** An entry offset masked with this is known to be small: V8 then leaves out overflow checks. Tables stay below 2^30 words. */
 const OFFSET_MASK = 0x3fffffff;
@@ -76,6 +75,7 @@ export class SessionTable {
   readonly indexMask: number;
 
   readonly #replies: ReplyIndex;
+  readonly #victim: Victim;
   filter: SessionFilter | null;
   readonly ending: layout.SessionEnding | null;
 
@@ -121,6 +121,7 @@ export class SessionTable {
     this.indexMask = this.#replies.indexMask;
     this.filter = filter;
     this.ending = ending;
+    this.#victim = new Victim(this.words, ending);
   }
 
   /** Entry (offset into `words`) of the live session whose original tuple is `key`, or -1. */
@@ -172,7 +173,7 @@ export class SessionTable {
   /**
    * Puts a session from `key` (original tuple) and `replyKey` (reply tuple) and returns its entry, with KIND (state 0) and LAST_SEEN
    * set and the other meta words 0; the caller sets them. An older session of the same original tuple is replaced. Expired sessions
-   * make room. SESSION_FULL: no room. SESSION_REPLY_TAKEN: a live session of another original tuple has this reply tuple; then nothing
+   * make room, then connections that are closed. SESSION_FULL: no room. SESSION_REPLY_TAKEN: a live session of another original tuple has this reply tuple; then nothing
    * was changed.
    */
   insert(protocol: number, now: number): number {
@@ -180,9 +181,8 @@ export class SessionTable {
     const replyHash = this.#hash(protocol, this.replyKey, 0);
     const holder = this.#lookReply(replyHash, protocol, this.replyKey);
     const same = this.#lookOriginal(hash, protocol, this.key);
-    if (holder >= 0 && holder !== same && !isExpired(this.words, holder, now)) {
-      return layout.SESSION_REPLY_TAKEN;
-    }
+    const isTaken = holder >= 0 && holder !== same && !isExpired(this.words, holder, now);
+    if (isTaken) return layout.SESSION_REPLY_TAKEN;
     if (holder < 0 && same < 0) {
       const lane = freeLane(this.words[(TAGS_AT + (hash & this.bucketMask)) & OFFSET_MASK]);
       const slot = lane < 0 ? -1 : this.#replies.vacant(replyHash);
@@ -334,26 +334,26 @@ export class SessionTable {
     return -1;
   }
 
-  /** Number of a free entry of the bucket, an expired one freed if need be; -1 if all four are alive. */
+  /** Number of a free entry of the bucket, one freed if need be and possible (session_victim.ts); -1 if all four are alive. */
   #freeIndex(bucket: number, now: number): number {
-    const lane = freeLane(this.words[TAGS_AT + bucket]);
-    if (lane >= 0) return (bucket << 2) | lane;
-    for (let index = bucket << 2; index < (bucket << 2) + 4; index++) {
-      const entry = this.entriesAt + index * this.stride;
-      if (!isExpired(this.words, entry, now)) continue;
-      this.#free(entry);
-      return index;
+    const first = bucket << 2, victim = this.#victim;
+    if (freeLane(this.words[TAGS_AT + bucket]) < 0) {
+      victim.begin();
+      for (let i = first; i < first + 4; i++) if (victim.look(this.entriesAt + i * this.stride, now)) break;
+      if (victim.entry < 0) return -1;
+      this.#free(victim.entry);
     }
-    return -1;
+    return first | freeLane(this.words[TAGS_AT + bucket]);
   }
 
-  /** A free reply slot of the hash's line, an expired session's freed if need be; -1 if all sixteen are alive. */
+  /** A free reply slot of the hash's line, one freed likewise; -1 if all sixteen are alive. */
   #freeSlot(hash: number, now: number): number {
-    const slot = this.#replies.vacant(hash);
+    const slot = this.#replies.vacant(hash), victim = this.#victim;
     if (slot >= 0) return slot;
-    const index = this.#replies.expiredIndex(hash, now, this.stride);
-    if (index < 0) return -1;
-    this.#free(this.entriesAt + index * this.stride);
+    victim.begin();
+    this.#replies.lookAtLine(victim, hash, now, this.stride);
+    if (victim.entry < 0) return -1;
+    this.#free(victim.entry);
     return this.#replies.vacant(hash); // closing the gap decides which slot is free now
   }
 

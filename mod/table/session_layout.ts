@@ -129,6 +129,8 @@ export function createBuffer(
 export interface SessionEnding {
   /** The flow's session is gone. */
   end(flow: number): void;
+  /** Whether both ends have closed the flow's connection. */
+  isClosed(flow: number): boolean;
   /** It is at another entry. */
   rename(flow: number, entry: number): void;
 }

@@ -6,6 +6,7 @@
  */
 
 import * as layout from "./session_layout.ts";
+import type { Victim } from "./session_victim.ts";
 
 const isLiveSession = layout.isSession;
 const equalTuple = layout.equalTuple6;
@@ -74,14 +75,13 @@ export class ReplyIndex {
     return -1;
   }
 
-  /** Index of an expired session that has a slot in the hash's line, which is full; -1 if all are alive. */
-  expiredIndex(hash: number, now: number, stride: number): number {
+  /** Has `victim` look at the sessions that have a slot in the hash's line, which is full. */
+  lookAtLine(victim: Victim, hash: number, now: number, stride: number): void {
     const line = this.#lineOf(hash);
     for (let at = line; at < line + 16; at++) {
       const index = (this.#words[at] & this.indexMask) - 1;
-      if (layout.isExpired(this.#words, this.#entriesAt + index * stride, now)) return index;
+      if (victim.look(this.#entriesAt + index * stride, now)) return;
     }
-    return -1;
   }
 
   /** Writes the slot of entry number `index` at word `slot`, found by `vacant`. */
