@@ -2,7 +2,8 @@
  * The session table beside a slow model: a Map from original tuple to what the table should know, and the same operations on both.
  *
  * The model knows nothing of buckets, so `insert` may be refused (SESSION_FULL) where the model has room; it may not be refused while
- * the bucket of the table has free or expired entries, which `session_test.ts` checks by filling.
+ * the bucket of the table has free or expired entries, or closed connections, which `session_test.ts` checks by filling. That a
+ * closed connection has made room is something else it cannot know: it looks, and forgets one that is gone.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -13,6 +14,7 @@ import {
   SESSION_POD,
   SESSION_REPLY_TAKEN,
   SESSION_SERVICE,
+  SESSION_STATE_CLOSING,
   SessionTable,
 } from "../../../mod/table/session.ts";
 import { moveSessions } from "../../../mod/table/session_move.ts";
@@ -36,6 +38,7 @@ export class Model {
   now = 1000;
   refused = 0;
   taken = 0;
+  evicted = 0;
   readonly #random: Random;
   readonly #addressWords: 1 | 4;
   readonly #byOriginal = new Map<string, Known>();
@@ -86,6 +89,7 @@ export class Model {
     const reply = holding?.reply ?? this.#tuple(pool);
     table.key.set(original);
     table.replyKey.set(reply);
+    const used = table.used();
     const entry = table.insert(protocol, now);
     const holder = this.#byReply.get(keyOf(protocol, reply));
     const same = this.#byOriginal.get(keyOf(protocol, original));
@@ -96,6 +100,7 @@ export class Model {
     }
     if (holder !== undefined) this.#forget(holder);
     if (same !== undefined) this.#forget(same);
+    if (table.used() <= used) this.#forgetEvicted();
     if (entry === SESSION_FULL) {
       this.refused++;
       return;
@@ -108,6 +113,18 @@ export class Model {
     table.setFlags(entry, 0x1234);
     this.#byOriginal.set(keyOf(protocol, original), known);
     this.#byReply.set(keyOf(protocol, reply), known);
+  }
+
+  /** At most two connections have made room: one in the bucket, one in the line of reply slots. */
+  #forgetEvicted(): void {
+    const gone = [...this.#byOriginal.values()].filter((known) => {
+      if (known.protocol !== 6 || known.state !== SESSION_STATE_CLOSING || this.#expired(known)) return false;
+      this.table.key.set(known.original);
+      return this.table.findOriginal(known.protocol, this.now) < 0;
+    });
+    assert(gone.length <= 2, `${gone.length} closed connections are gone at once`);
+    for (const known of gone) this.#forget(known);
+    this.evicted += gone.length;
   }
 
   #known(): Known | undefined {

@@ -5,9 +5,12 @@ import { repliesAtFor } from "../../../mod/table/session_layout.ts";
 import {
   SESSION_FULL,
   SESSION_LAST_SEEN,
+  SESSION_OFFLOAD,
   SESSION_ORIGINAL,
   SESSION_REPLY_TAKEN,
+  SESSION_STATE_CLOSING,
   SESSION_STATE_ESTABLISHED,
+  SESSION_STATE_TRANSITORY,
   SessionTable,
 } from "../../../mod/table/session.ts";
 import { property } from "../../packets/random.ts";
@@ -45,6 +48,7 @@ for (const addressWords of [1, 4] as const) {
         model.checkAll();
         assert(model.taken > 0, "no reply tuple was ever taken: the test tests nothing");
         if (buckets <= 16) assert(model.refused > 0, "no bucket was ever full: the test tests nothing");
+        if (buckets <= 16) assert(model.evicted > 0, "no connection made room: the test tests nothing");
       }
     });
   });
@@ -70,6 +74,44 @@ for (const addressWords of [1, 4] as const) {
       table.key.set(tuple(-n));
       assertEquals(table.findReply(17, NOW), -1); // at a time when it would not be expired: its slot is gone
     }
+  });
+
+  Deno.test(`SessionTable gives up the connection closed longest ago when a bucket is full, and nothing that lives (${width})`, () => {
+    const closedInKernel = new Set<number>(), ended: number[] = [];
+    const ending = {
+      isClosed: (flow: number) => closedInKernel.has(flow),
+      end: (flow: number) => void ended.push(flow),
+      rename: () => {},
+    };
+    const table = new SessionTable(SessionTable.create(1, addressWords, SEED).buffer, null, ending);
+    const tuple = (n: number) => new Array<number>(2 * addressWords + 1).fill(n);
+    const put = (n: number, protocol: number) => {
+      table.key.set(tuple(n));
+      table.replyKey.set(tuple(-n));
+      return table.insert(protocol, NOW + n);
+    };
+    const entries = [1, 2, 3, 4].map((n) => put(n, n === 1 ? 17 : 6));
+    table.setState(entries[0], SESSION_STATE_CLOSING); // of UDP it says nothing
+    table.setState(entries[1], SESSION_STATE_TRANSITORY);
+    table.setState(entries[2], SESSION_STATE_ESTABLISHED);
+    table.words[entries[3] + SESSION_OFFLOAD] = 7 + 1;
+    assertEquals(put(5, 6), SESSION_FULL, "nothing is closed");
+    assertEquals([table.used(), ended], [4, []]);
+
+    closedInKernel.add(7);
+    assertEquals(put(5, 6), entries[3], "one that the kernel has seen closed");
+    assertEquals(ended, [7], "and does not repeat any more");
+    table.setState(entries[3], SESSION_STATE_CLOSING);
+    table.setState(entries[2], SESSION_STATE_CLOSING);
+    assertEquals(put(6, 17), entries[2], "3 has been silent for longer than 5");
+    assertEquals(put(7, 17), entries[3]);
+    assertEquals(put(8, 17), SESSION_FULL);
+    for (const n of [1, 2, 6, 7]) {
+      table.key.set(tuple(-n));
+      assert(table.findReply(n === 2 ? 6 : 17, NOW + 8) >= 0, `reply of ${n}`);
+    }
+    table.key.set(tuple(-3));
+    assertEquals(table.findReply(6, NOW + 8), -1);
   });
 
   Deno.test(`SessionTable compares every word of a tuple, and the protocol (${width})`, () => {
