@@ -204,7 +204,7 @@ async function limited(daemon: Daemon, ground: Ground, agents: Agents): Promise<
 /** What the session tables can hold is what the kernel has memory for: three times other maps and programs. */
 async function grown(daemon: Daemon, ground: Ground, agents: Agents): Promise<void> {
   const connection = await repeated(daemon, ground, agents, TARGETS[1]);
-  const changes = [["buckets 4096", 32_768], ["buckets 65536", 262_144], [
+  const changes = [["buckets 16384", 131_072], ["buckets 65536", 262_144], [
     "offload-sessions 300000",
     300_000,
   ]];
