@@ -175,6 +175,7 @@ export class Handing {
       steering.unpark();
       await attachments.reopen();
       steering.attachPair();
+      steering.detachOthers(); // what the other one had begun to steer
       publisher.networkChanged();
       await publisher.publish();
     } catch (error) {

@@ -265,11 +265,16 @@ export class Steering {
    * Removes what an earlier ku left on interfaces that are not attached now: when everything configured is. Returns their names.
    */
   removeLeftovers(): string[] {
+    for (const [index, slot] of this.formerSlots) {
+      if (!this.#attached.has(index)) this.#removeLink({ index, slot });
+    }
+    return this.detachOthers();
+  }
+
+  /** Takes ku's programs off interfaces that are not attached now, whoever put them there. Returns their names. */
+  detachOthers(): string[] {
     const kept = new Set(this.#attached.keys());
     if (this.#pair !== null) kept.add(this.#pair.ku0.index).add(this.#pair.ku1.index);
-    for (const [index, slot] of this.formerSlots) {
-      if (!kept.has(index)) this.#removeLink({ index, slot });
-    }
     return detachFrom(listInterfaces().filter(({ index }) => !kept.has(index)));
   }
 

@@ -17,6 +17,7 @@ import { Held } from "./harness/held.ts";
 import { type Agents, askOn, askTcp, echoes, greeted, openFlow, serveIdentity } from "./harness/identity.ts";
 import type { Target } from "./harness/identity.ts";
 import { Process } from "./harness/process.ts";
+import { ownPrograms } from "./harness/programs.ts";
 import type { Socket } from "./harness/sockets.ts";
 import { attachedDual, type Config, VIP, WHO_PORT } from "./harness/service.ts";
 import { until } from "./harness/wait.ts";
@@ -25,6 +26,8 @@ const TARGET: Target = [VIP, WHO_PORT];
 /** Its sessions are the rings' alone. */
 const MIXED: Target = ["10.96.0.46", WHO_PORT];
 const CONNECTIONS = 20;
+/** An interface that the old daemon leaves alone. */
+const EXTRA = "extra0";
 
 await requireGround();
 
@@ -69,12 +72,12 @@ class Old {
   }
 
   /** `ku run --upgrade`, its questions passed on as `options` says. */
-  attempt(options: BetweenOptions): { next: Process; between: Between } {
+  attempt(options: BetweenOptions, ...words: string[]): { next: Process; between: Between } {
     const path = `${this.ground.directory}/between-${++this.#attempts}.sock`;
     const between = new Between(path, this.daemon.socket, options);
     const next = new Process("ku run --upgrade", [
       ...["ip", "netns", "exec", this.ground.node.name],
-      ...[KU, "run", "--upgrade", "--socket", path],
+      ...[KU, "run", "--upgrade", "--socket", path, ...words],
     ]);
     return { next, between };
   }
@@ -134,6 +137,7 @@ const MOMENTS: Moment[] = [
 for (const mode of MODES) {
   Deno.test(`ku run --upgrade that comes to nothing, every interface ${mode}`, async (t) => {
     await using ground = await Ground.create();
+    await ground.node.ip(`link add ${EXTRA} type veth peer name ${EXTRA}1`, `link set ${EXTRA} up`);
     const clean = await footprint(ground.node);
     const old = await Old.start(ground, mode);
     await t.step("the old one refuses a format that it does not know", async () => {
@@ -203,12 +207,18 @@ for (const mode of MODES) {
       assertMatch(old.daemon.process.stderr, /upgrade : the new process stood still for 20 s, ended/);
       await old.goesOn();
     });
-    for (const sign of [/upgrade : took over/, /packets are taken again/]) {
-      await t.step(`kill -9 at "${sign.source}"`, async () => {
+    const programs = () => ownPrograms(ground.node).filter(({ link }) => link === EXTRA);
+    const signs: [string, (stderr: string) => boolean][] = [
+      ["it says that it took over", (stderr) => /upgrade : took over/.test(stderr)],
+      ["it has attached another interface", () => programs().length > 0],
+      ["it says that it takes packets", (stderr) => /packets are taken again/.test(stderr)],
+    ];
+    for (const [sign, isSeen] of signs) {
+      await t.step(`kill -9 when ${sign}`, async () => {
         const saidBefore = old.daemon.process.stderr.length;
-        const { next, between } = old.attempt({});
+        const { next, between } = old.attempt({}, "--interface", EXTRA);
         await using _ = between;
-        await until(sign.source, () => sign.test(next.stderr), 20_000, 1);
+        await until(sign, () => isSeen(next.stderr), 20_000, 1);
         next.signal("SIGKILL");
         await next.ended();
         // Said too late, it may have been told that the new one has everything: then the kernel's sessions go on without either.
@@ -219,6 +229,7 @@ for (const mode of MODES) {
           return;
         }
         await old.goesOn();
+        assertEquals(programs(), [], "what it had begun to steer");
       });
     }
     await t.step("and then one that comes to something", async () => {
