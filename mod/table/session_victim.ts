@@ -5,8 +5,10 @@
  * tcp_can_early_drop).
  */
 
-import { IP_PROTOCOL_TCP } from "../wire/protocol.ts";
 import * as layout from "./session_layout.ts";
+
+/** IP's number of TCP: states are its alone. */
+const IP_PROTOCOL_TCP = 6;
 
 /** Where to look, and the best found so far. A table has one, and uses it again. */
 export class Victim {

@@ -7,6 +7,7 @@ import { closeBpfFd, libbpf } from "../../ffi/libbpf.ts";
 import { fromCString } from "../../ffi/memory.ts";
 import { BpfMap } from "../../mod/xdp/bpf_map.ts";
 import type { Daemon } from "./harness/daemon.ts";
+import { until } from "./harness/wait.ts";
 
 const BUCKET_BYTES = 32;
 
@@ -19,11 +20,23 @@ export interface Resources {
   memoryBytes: number;
 }
 
+/** What it holds at rest: the daemon closes its end of a command's connection a moment after the command has ended. */
 export async function resourcesOf(daemon: Daemon): Promise<Resources> {
   const { pid } = daemon.process;
+  let descriptors = -1;
+  await until(
+    "descriptors that stay as many",
+    () => {
+      const before = descriptors;
+      descriptors = [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+      return descriptors === before;
+    },
+    5_000,
+    100,
+  );
   const status = await Deno.readTextFile(`/proc/${pid}/status`);
   return {
-    descriptors: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
+    descriptors,
     maps: (await mapIds(pid)).length,
     memoryBytes: 1024 * Number(/VmRSS:\s+(\d+)/.exec(status)![1]),
   };
