@@ -10,6 +10,10 @@ import * as layout from "./session_layout.ts";
 /** IP's number of TCP: states are its alone. */
 const IP_PROTOCOL_TCP = 6;
 
+const BOTH_FINS = layout.SESSION_NOTE_FIN_ORIGINAL | layout.SESSION_NOTE_FIN_REPLY;
+/** Nothing more for so long after an RST: it was no forged one, of a connection that goes on. */
+const RESET_SECONDS = 10;
+
 /** Where to look, and the best found so far. A table has one, and uses it again. */
 export class Victim {
   readonly #words: Int32Array;
@@ -31,7 +35,7 @@ export class Victim {
   look(entry: number, now: number): boolean {
     const expired = layout.isExpired(this.#words, entry, now);
     const silence = (now - this.#words[entry + layout.SESSION_LAST_SEEN]) | 0;
-    if (!expired && (silence <= this.#silence || !this.#isClosed(entry))) return false;
+    if (!expired && (silence <= this.#silence || !this.#isClosed(entry, silence))) return false;
     this.#entry = entry;
     this.#silence = silence;
     return expired;
@@ -43,10 +47,12 @@ export class Victim {
   }
 
   /** Whether both ends have closed the connection, or one has broken it off. The kernel may know and not yet have told. */
-  #isClosed(entry: number): boolean {
+  #isClosed(entry: number, silence: number): boolean {
     const kind = this.#words[entry];
     if (kind >>> 24 !== IP_PROTOCOL_TCP) return false;
-    if (((kind >>> 16) & 0xff) === layout.SESSION_STATE_CLOSING) return true;
+    if (((kind >>> 16) & 0xff) === layout.SESSION_STATE_CLOSING) {
+      return (this.#words[entry + layout.SESSION_NOTE] & BOTH_FINS) === BOTH_FINS || silence >= RESET_SECONDS;
+    }
     const flow = this.#words[entry + layout.SESSION_OFFLOAD] - 1;
     return flow >= 0 && this.#ending !== null && this.#ending.isClosed(flow);
   }

@@ -93,7 +93,7 @@ export function mapsOf(programs: readonly number[]): Map<string, number> | null 
     const layout = Object.hasOwn(LAYOUT, name) ? LAYOUT[name] : null;
     const same = layout !== null && info.getUint32(MAP_INFO_KEY_BYTES, true) === layout[0] &&
       info.getUint32(MAP_INFO_VALUE_BYTES, true) === layout[1];
-    if (same && isOwnProgram(name)) fds.set(name, fd);
+    if (same && isOwnProgram(name) && !fds.has(name)) fds.set(name, fd);
     else closeBpfFd(fd);
   }
   // ku_ways is XDP's, ku_ways_tc is tc's: without a program of the type nothing of it is to be taken over.

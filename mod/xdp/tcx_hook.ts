@@ -15,7 +15,7 @@ import {
   PROGRAM_ATTACH_OPTS_FLAGS,
   PROGRAM_ATTACH_OPTS_REPLACE_FD,
 } from "../../ffi/bpf.ts";
-import { EEXIST, EINVAL, EOPNOTSUPP, SystemError } from "../../ffi/errno.ts";
+import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP, SystemError } from "../../ffi/errno.ts";
 import { type InterfaceName } from "../../ffi/if.ts";
 import { libbpf } from "../../ffi/libbpf.ts";
 import { isOwnProgram, programId, programName, withProgram } from "./xdp_hook.ts";
@@ -39,6 +39,7 @@ export function attachTcx(link: InterfaceName, programFd: number): boolean {
   const attach = (replacedFd: number | null) =>
     libbpf().bpf_prog_attach_opts(programFd, link.index, BPF_TCX_INGRESS, attachOptions(replacedFd));
   let result = (earlier === undefined ? null : withProgram(earlier, attach)) ?? attach(null);
+  if (result === -ENOENT) result = attach(null); // the earlier one has just been detached
   if (result === -EEXIST) { // it is there already, and not put in the earlier one's place
     if (earlier !== undefined) detachTcx(link.index, earlier);
     result = 0;

@@ -5,6 +5,7 @@ import { repliesAtFor } from "../../../mod/table/session_layout.ts";
 import {
   SESSION_FULL,
   SESSION_LAST_SEEN,
+  SESSION_NOTE,
   SESSION_OFFLOAD,
   SESSION_ORIGINAL,
   SESSION_REPLY_TAKEN,
@@ -101,17 +102,20 @@ for (const addressWords of [1, 4] as const) {
     closedInKernel.add(7);
     assertEquals(put(5, 6), entries[3], "one that the kernel has seen closed");
     assertEquals(ended, [7], "and does not repeat any more");
-    table.setState(entries[3], SESSION_STATE_CLOSING);
-    table.setState(entries[2], SESSION_STATE_CLOSING);
+    for (const entry of entries.slice(2)) table.setState(entry, SESSION_STATE_CLOSING);
+    assertEquals(put(6, 17), SESSION_FULL, "an RST may be a forged one, or one FIN be missing");
+    for (const entry of entries.slice(2)) table.words[entry + SESSION_NOTE] = 3;
     assertEquals(put(6, 17), entries[2], "3 has been silent for longer than 5");
-    assertEquals(put(7, 17), entries[3]);
-    assertEquals(put(8, 17), SESSION_FULL);
-    for (const n of [1, 2, 6, 7]) {
+    table.words[entries[3] + SESSION_NOTE] = 1;
+    assertEquals(put(14, 17), SESSION_FULL, "9 s after 5");
+    assertEquals(put(15, 17), entries[3]);
+    assertEquals(put(16, 17), SESSION_FULL);
+    for (const n of [1, 2, 6, 15]) {
       table.key.set(tuple(-n));
-      assert(table.findReply(n === 2 ? 6 : 17, NOW + 8) >= 0, `reply of ${n}`);
+      assert(table.findReply(n === 2 ? 6 : 17, NOW + 16) >= 0, `reply of ${n}`);
     }
     table.key.set(tuple(-3));
-    assertEquals(table.findReply(6, NOW + 8), -1);
+    assertEquals(table.findReply(6, NOW + 16), -1);
   });
 
   Deno.test(`SessionTable compares every word of a tuple, and the protocol (${width})`, () => {
