@@ -21,8 +21,8 @@ const { sched_getscheduler, sched_setscheduler } = Deno.dlopen("libc.so.6", {
 
 const SCHED_OTHER = 0;
 const SCHED_BATCH = 3;
-/** The one that both policies have. */
-const PRIORITY = Int32Array.of(0);
+/** struct sched_param with the one priority that both policies have, 0. */
+const PARAMETERS = new Uint8Array(4);
 
 /**
  * Gives every thread of the process the policy SCHED_BATCH: it keeps its share of the CPU, but a wakeup does not take the CPU from who
@@ -31,8 +31,6 @@ const PRIORITY = Int32Array.of(0);
 export function scheduleInBatches(): void {
   for (const { name } of Deno.readDirSync("/proc/self/task")) {
     const thread = Number(name);
-    if (sched_getscheduler(thread) === SCHED_OTHER) {
-      sched_setscheduler(thread, SCHED_BATCH, new Uint8Array(PRIORITY.buffer));
-    }
+    if (sched_getscheduler(thread) === SCHED_OTHER) sched_setscheduler(thread, SCHED_BATCH, PARAMETERS);
   }
 }

@@ -127,7 +127,7 @@ class Daemon {
       );
     }
     // A worker that took the CPU from a client or server for each packet would find one packet each time; and the runtime's compiler
-    // would take it from the worker. Of new connections a second on busy cores that cost a sixth.
+    // would take it from the worker.
     scheduleInBatches();
     // Whoever asked to end sees its connection closed when all else is done.
     this.#onStop("connections", async () => {

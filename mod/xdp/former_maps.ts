@@ -27,8 +27,8 @@ import { listInterfaces } from "../../ffi/if.ts";
 import { closeBpfFd, libbpf } from "../../ffi/libbpf.ts";
 import { bufferAddress, fromCString } from "../../ffi/memory.ts";
 import { BpfMap } from "./bpf_map.ts";
-import { ownTcIds } from "./tc_hook.ts";
-import { isOwnProgram, programName, queryXdp, withProgram } from "./xdp_hook.ts";
+import { findOwnPrograms } from "./steering_ways.ts";
+import { isOwnProgram, withProgram } from "./xdp_hook.ts";
 
 /** Maps that are taken over, with the bytes of their keys and values as this ku knows them. */
 const LAYOUT: Readonly<Record<string, readonly [keyBytes: number, valueBytes: number]>> = {
@@ -77,8 +77,8 @@ export function findFormerMaps(): FormerMaps | null {
 
 /** Ids of the programs of ku's on the interface that repeat sessions. */
 function ownProgramsOf(interfaceIndex: number): number[] {
-  const ids = [...queryXdp(interfaceIndex).map(({ id }) => id), ...ownTcIds(interfaceIndex)];
-  return ids.filter((id) => ["ku_xdp", "ku_tc"].includes(programName(id) ?? ""));
+  return findOwnPrograms(interfaceIndex).filter(({ name }) => ["ku_xdp", "ku_tc"].includes(name))
+    .map(({ id }) => id);
 }
 
 /** Descriptors of the maps in LAYOUT that the programs (ids) use; null when one is missing or of another layout. */

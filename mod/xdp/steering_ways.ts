@@ -51,8 +51,13 @@ export function detachFrom(links: readonly InterfaceName[]): string[] {
   }).map(({ name }) => name);
 }
 
-/** ku's programs on the interface, of whichever ku: for showing what is there. */
+/** ku's programs on the interface, of whichever ku. */
+export function findOwnPrograms(interfaceIndex: number): { id: number; name: string }[] {
+  const byTc = ownTcIds(interfaceIndex).map((id) => ({ id, name: programName(id) ?? "" }));
+  return [...queryXdp(interfaceIndex), ...byTc].filter(({ name }) => isOwnProgram(name));
+}
+
+/** Their names: for showing what is there. */
 export function ownProgramsOn(interfaceIndex: number): string[] {
-  const names = queryXdp(interfaceIndex).map((program) => program.name);
-  return [...names, ...ownTcIds(interfaceIndex).map((id) => programName(id) ?? "")].filter(isOwnProgram);
+  return findOwnPrograms(interfaceIndex).map(({ name }) => name);
 }

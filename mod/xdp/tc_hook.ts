@@ -6,14 +6,15 @@
  */
 
 import { type InterfaceName } from "../../ffi/if.ts";
-import { attachClsact, detachOwnClsact, queryClsact, queryClsactId } from "./clsact_hook.ts";
+import { attachClsact, detachOwnClsact, queryClsactId } from "./clsact_hook.ts";
 import { attachTcx, detachOwnTcx, ownTcxIds } from "./tcx_hook.ts";
-import { isOwnProgram } from "./xdp_hook.ts";
+import { isOwnProgram, programName } from "./xdp_hook.ts";
 
 /** Ids of ku's programs there; none if the interface is gone. */
 export function ownTcIds(interfaceIndex: number): number[] {
   const ids = ownTcxIds(interfaceIndex);
-  if (isOwnProgram(queryClsact(interfaceIndex))) ids.push(queryClsactId(interfaceIndex));
+  const id = queryClsactId(interfaceIndex);
+  if (id !== 0 && isOwnProgram(programName(id))) ids.push(id);
   return ids;
 }
 

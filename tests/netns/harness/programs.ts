@@ -4,8 +4,7 @@ import { checkErrno } from "../../../ffi/errno.ts";
 import { listInterfaces } from "../../../ffi/if.ts";
 import { libbpf } from "../../../ffi/libbpf.ts";
 import { cString } from "../../../ffi/memory.ts";
-import { ownTcIds } from "../../../mod/xdp/tc_hook.ts";
-import { isOwnProgram, programName, queryXdp } from "../../../mod/xdp/xdp_hook.ts";
+import { findOwnPrograms } from "../../../mod/xdp/steering_ways.ts";
 import type { Namespace } from "./namespace.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
@@ -28,13 +27,13 @@ export interface OwnProgram {
 
 /** Every program of ku's on an interface of the namespace. */
 export function ownPrograms(namespace: Namespace): OwnProgram[] {
-  return inside(namespace, () =>
-    listInterfaces().flatMap(({ index, name: link }) => {
-      const ids = [...queryXdp(index).map(({ id }) => id), ...ownTcIds(index)];
-      return ids.map((id) => ({ link, name: programName(id) ?? "", id })).filter(({ name }) =>
-        isOwnProgram(name)
-      );
-    }));
+  return inside(
+    namespace,
+    () =>
+      listInterfaces().flatMap(({ index, name: link }) =>
+        findOwnPrograms(index).map(({ id, name }) => ({ link, name, id }))
+      ),
+  );
 }
 
 /** What `body` returns, called with this thread in the namespace: nothing else runs on it before it is back. */
